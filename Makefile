@@ -1,0 +1,47 @@
+# The few commands people need. Build caches stay outside the checkout.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/porpoise
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+RIG := cargo run --quiet -p porpoise-e2e --bin rig --
+SCENARIOS := cargo test -p porpoise-e2e
+
+.PHONY: demo test test-pure test-server test-cluster bench lint generate bundle down
+
+## A real three-node Kubernetes on this machine, and a MySQLCluster on it.
+demo:
+	cargo run --quiet -p porpoise-e2e --bin demo
+
+## Everything: checks, pure code, real servers, a real cluster.
+test: lint test-pure test-server test-cluster
+
+## Decisions, validation, builders, GTID algebra, crate borders, generated files.
+test-pure:
+	cargo test --workspace --exclude porpoise-agent --exclude porpoise-e2e
+
+## The agent against real MySQL servers, without Kubernetes.
+test-server:
+	PORPOISE_MYSQL_ROOT="$$($(RIG) mysql-root)" cargo test -p porpoise-agent
+
+## The product as people run it, on the rig or (CLUSTER=current) on the cluster of KUBECONFIG.
+test-cluster:
+	$(SCENARIOS)
+
+## Figures, with the floor of the same run: docs/benchmarks/results.json. One case: make bench CASE=failover-kill CYCLES=10
+bench:
+	PORPOISE_PROFILE=release cargo run --quiet -p porpoise-e2e --bin bench -- $(CASE)
+
+## Format, clippy, generated files.
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo run --quiet -p porpoise-crdgen -- check
+
+## Write the generated files again: CRDs, manifests, chart copies, reference, OLM bundle.
+generate:
+	cargo run --quiet -p porpoise-crdgen -- write
+
+## The OLM bundle is one of the generated files.
+bundle: generate
+
+## Stop the rig and leave nothing.
+down:
+	$(RIG) down

@@ -1,0 +1,104 @@
+//! Everything that follows from the API types and the table of permissions.
+//!
+//! Generated files are committed; `crdgen check` fails when one of them is stale, so they cannot drift.
+
+mod bundle;
+mod csv;
+mod events;
+mod examples;
+mod install;
+mod rbac;
+mod reference;
+mod yaml;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+pub use rbac::{Grant, grants};
+
+/// What can go wrong while files are generated.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// A typed value has no YAML form.
+    #[error("render {what}: {source}")]
+    RenderYaml {
+        /// What was rendered.
+        what: String,
+        /// The cause.
+        source: serde_norway::Error,
+    },
+    /// A generated file cannot be written.
+    #[error("write {path}: {source}")]
+    WriteFile {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+}
+
+/// Version of charts, images and bundle, without the leading `v`.
+pub const RELEASE: &str = env!("CARGO_PKG_VERSION");
+/// Namespace of the operator, unless people choose another.
+pub const NAMESPACE: &str = "porpoise-system";
+/// Image of the operator, without registry and tag.
+pub const IMAGE: &str = "porpoise";
+
+/// Root of the repository, as it was when this was built.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Every generated file by its path from the root.
+pub fn files() -> Result<BTreeMap<PathBuf, String>, GenerateError> {
+    let mut files = BTreeMap::new();
+    let mut add = |path: &str, content: String| {
+        files.insert(PathBuf::from(path), content);
+    };
+    let definition = yaml::document("the definition", &porpoise_crds::definition())?;
+    add("charts/porpoise-crds/templates/mysqlclusters.yaml", yaml::chart_definition(&definition));
+    add("charts/porpoise/files/rules.yaml", rbac::chart_rules()?);
+    add("charts/install/crds.yaml", yaml::with_header(&definition));
+    add("charts/install/operator.yaml", install::manifest()?);
+    add("charts/install/kustomization.yaml", install::kustomization());
+    add("docs/src/reference/mysqlcluster.md", reference::page());
+    add("docs/src/reference/permissions.md", rbac::page());
+    add("docs/src/reference/events.md", events::page());
+    add("docs/src/reference/reserved-settings.md", reference::reserved_settings());
+    for (path, content) in examples::files()? {
+        add(&path, content);
+    }
+    for (path, content) in bundle::files(&definition)? {
+        add(&path, content);
+    }
+    Ok(files)
+}
+
+/// Writes what is stale below `root` and returns its paths.
+pub fn write(root: &Path) -> Result<Vec<PathBuf>, GenerateError> {
+    let files = files()?;
+    let mut written = Vec::new();
+    for (path, content) in files {
+        let target = root.join(&path);
+        if fs::read_to_string(&target).is_ok_and(|found| found == content) {
+            continue;
+        }
+        let result =
+            target.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&target, content));
+        match result {
+            Ok(()) => written.push(path),
+            Err(source) => return Err(GenerateError::WriteFile { path: target, source }),
+        }
+    }
+    Ok(written)
+}
+
+/// The paths of stale or missing files below `root`.
+pub fn check(root: &Path) -> Result<Vec<PathBuf>, GenerateError> {
+    let stale = |(path, content): (PathBuf, String)| match fs::read_to_string(root.join(&path)) {
+        Ok(found) if found == content => None,
+        _ => Some(path),
+    };
+    Ok(files()?.into_iter().filter_map(stale).collect())
+}

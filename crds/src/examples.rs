@@ -1,0 +1,156 @@
+//! Typed example clusters: the documentation, the OLM bundle and the tests show these and no others.
+
+use crate::{
+    DeletionPolicy, LocalReference, MySQLCluster, MySQLClusterSpec, Mysql, NetworkPolicy, Pod, Resources,
+    Storage, Tls, TlsMode,
+};
+use k8s_openapi::api::core::v1::{Affinity, PodAffinityTerm, PodAntiAffinity, Toleration};
+use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use std::collections::BTreeMap;
+
+/// One example.
+#[derive(Clone, Debug)]
+pub struct Example {
+    /// File name without its ending.
+    pub file: &'static str,
+    /// What it shows, in a sentence.
+    pub shows: &'static str,
+    /// The object.
+    pub cluster: MySQLCluster,
+}
+
+/// Every example, the smallest first.
+pub fn examples() -> Vec<Example> {
+    let example =
+        |file, shows, name: &str, spec| Example { file, shows, cluster: MySQLCluster::new(name, spec) };
+    vec![
+        example(
+            "minimal",
+            "Three members with every default; only the size of the volumes has none.",
+            "shop",
+            sized("20Gi"),
+        ),
+        example("production", "Five members on a fast class, with room to work.", "orders", production()),
+        example(
+            "development",
+            "One small member whose data goes when the object goes.",
+            "playground",
+            development(),
+        ),
+        example("configuration", "Settings of mysqld, also from a ConfigMap.", "tuned", configuration()),
+        example("tls", "A certificate of your own, and no client without TLS.", "ledger", tls()),
+        example(
+            "placement",
+            "Members on a dedicated pool of nodes, never two on one node.",
+            "dedicated",
+            placement(),
+        ),
+    ]
+}
+
+fn sized(size: &str) -> MySQLClusterSpec {
+    MySQLClusterSpec {
+        storage: Storage { size: Quantity(size.to_owned()), ..Storage::default() },
+        ..MySQLClusterSpec::default()
+    }
+}
+
+fn production() -> MySQLClusterSpec {
+    let mut spec = sized("200Gi");
+    spec.instances = 5;
+    spec.storage.storage_class_name = Some("fast".to_owned());
+    spec.resources = limits("4", "16Gi");
+    spec.pod.priority_class_name = Some("databases".to_owned());
+    spec.pod.labels = map(&[("example.com/team", "orders")]);
+    spec.network_policy = NetworkPolicy {
+        allow_from: vec![NetworkPolicyPeer {
+            namespace_selector: Some(LabelSelector {
+                match_labels: Some(map(&[("kubernetes.io/metadata.name", "orders")])),
+                ..LabelSelector::default()
+            }),
+            ..NetworkPolicyPeer::default()
+        }],
+        ..NetworkPolicy::default()
+    };
+    spec
+}
+
+fn development() -> MySQLClusterSpec {
+    let mut spec = sized("2Gi");
+    spec.instances = 1;
+    spec.storage.deletion_policy = DeletionPolicy::Delete;
+    spec.resources = limits("500m", "768Mi");
+    spec
+}
+
+fn configuration() -> MySQLClusterSpec {
+    MySQLClusterSpec {
+        mysql: Mysql {
+            config: map(&[
+                ("max_connections", "500"),
+                ("innodb_lock_wait_timeout", "20"),
+                ("sql_mode", "ANSI_QUOTES,STRICT_TRANS_TABLES"),
+            ]),
+            config_map_ref: Some(LocalReference { name: "mysql-house-rules".to_owned() }),
+        },
+        ..sized("20Gi")
+    }
+}
+
+fn tls() -> MySQLClusterSpec {
+    MySQLClusterSpec {
+        tls: Tls {
+            mode: TlsMode::Secret,
+            secret_name: Some("ledger-certificate".to_owned()),
+            require_clients: true,
+        },
+        ..sized("20Gi")
+    }
+}
+
+fn placement() -> MySQLClusterSpec {
+    MySQLClusterSpec {
+        pod: Pod {
+            node_selector: map(&[("disktype", "ssd")]),
+            tolerations: vec![Toleration {
+                key: Some("dedicated".to_owned()),
+                operator: Some("Equal".to_owned()),
+                value: Some("databases".to_owned()),
+                effect: Some("NoSchedule".to_owned()),
+                toleration_seconds: None,
+            }],
+            affinity: Some(Affinity {
+                pod_anti_affinity: Some(PodAntiAffinity {
+                    required_during_scheduling_ignored_during_execution: Some(vec![PodAffinityTerm {
+                        label_selector: Some(LabelSelector {
+                            match_labels: Some(map(&[("app.kubernetes.io/instance", "dedicated")])),
+                            ..LabelSelector::default()
+                        }),
+                        topology_key: "kubernetes.io/hostname".to_owned(),
+                        ..PodAffinityTerm::default()
+                    }]),
+                    ..PodAntiAffinity::default()
+                }),
+                ..Affinity::default()
+            }),
+            ..Pod::default()
+        },
+        ..sized("20Gi")
+    }
+}
+
+fn limits(cpu: &str, memory: &str) -> Resources {
+    Resources {
+        requests: BTreeMap::new(),
+        limits: BTreeMap::from([
+            ("cpu".to_owned(), Quantity(cpu.to_owned())),
+            ("memory".to_owned(), Quantity(memory.to_owned())),
+        ]),
+    }
+}
+
+fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}

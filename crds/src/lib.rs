@@ -1,0 +1,28 @@
+//! The API types of Porpoise and nothing else.
+//!
+//! `MySQLCluster` (`mysql.porpoise.dev/v1alpha1`) stands for one replicated MySQL service. Stateless rules are part of
+//! the schema as CEL; the operator checks them again, so an object that reached storage some other way is never trusted.
+
+mod cluster;
+mod definition;
+pub mod examples;
+mod fields;
+pub mod permissions;
+mod reserved;
+mod schema;
+mod status;
+
+pub use cluster::{MySQLCluster, MySQLClusterSpec, VERSIONS};
+pub use definition::definition;
+pub use fields::*;
+pub use reserved::{RESERVED_SETTINGS, reserved_setting};
+pub use status::*;
+
+/// API group of every kind.
+pub const GROUP: &str = "mysql.porpoise.dev";
+/// The one served version.
+pub const VERSION: &str = "v1alpha1";
+/// Finalizer that guards the deletion of a `MySQLCluster`.
+pub const FINALIZER: &str = "mysql.porpoise.dev/cluster";
+/// Annotation that lets a `MySQLCluster` go at once, without any cleanup.
+pub const SKIP_CLEANUP: &str = "mysql.porpoise.dev/skip-cleanup";

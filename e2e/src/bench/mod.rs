@@ -1,0 +1,14 @@
+//! Figures: each case is measured next to a floor of the same run and written to `docs/benchmarks/results.json`.
+
+mod failover;
+mod floor;
+mod plot;
+mod results;
+mod simulation;
+mod time_to_writable;
+mod trio;
+
+pub use failover::{CASES, fault_cycles, under_faults};
+pub use results::{Case, Floor, Samples, write};
+pub use simulation::simulated_schedules;
+pub use time_to_writable::time_to_writable;

@@ -1,0 +1,48 @@
+//! `make bench`: figures next to a floor of the same run. `make bench CASE=failover-kill` measures one; `CYCLES=5` shortens
+//! it.
+
+use anyhow::{Result, ensure};
+use clap::Parser;
+use porpoise_e2e::bench;
+use porpoise_e2e::campaign::Mix;
+
+/// Simulated schedules.
+const SCHEDULES: usize = 1_000_000;
+/// Clusters made from nothing.
+const CREATIONS: usize = 5;
+
+#[derive(Parser)]
+struct Arguments {
+    /// One case; absent: all.
+    case: Option<String>,
+    /// How many samples; absent: as many as the case is meant to have.
+    #[arg(long, env = "CYCLES")]
+    cycles: Option<usize>,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let Arguments { case, cycles } = Arguments::parse();
+    let mut known = vec!["simulated-schedules", "time-to-writable", "fault-cycles"];
+    known.extend(bench::CASES.iter().map(|one| one.name));
+    let is_wanted = |name: &str| case.as_deref().is_none_or(|case| case == name);
+    ensure!(
+        known.iter().any(|name| is_wanted(name)),
+        "there is no case {case:?}; there are: {}",
+        known.join(", ")
+    );
+    if is_wanted("simulated-schedules") {
+        bench::write(&bench::simulated_schedules(cycles.unwrap_or(SCHEDULES)).await?)?;
+    }
+    if is_wanted("time-to-writable") {
+        bench::write(&bench::time_to_writable(cycles.unwrap_or(CREATIONS)).await?)?;
+    }
+    for one in bench::CASES.iter().filter(|one| is_wanted(one.name)) {
+        bench::write(&bench::under_faults(one, cycles.unwrap_or(one.cycles)).await?)?;
+    }
+    if is_wanted("fault-cycles") {
+        let mix = Mix::from_environment()?;
+        bench::write(&bench::fault_cycles(&mix, cycles.unwrap_or_else(|| mix.round())).await?)?;
+    }
+    Ok(())
+}

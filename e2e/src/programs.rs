@@ -1,0 +1,83 @@
+//! Operator and agent, built from this checkout.
+
+use crate::rig::operator_image;
+use anyhow::{Context, Result, bail, ensure};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// How they are built.
+#[derive(Clone, Copy, Debug)]
+pub enum Profile {
+    /// Quick to build: for tests.
+    Dev,
+    /// As users get them: for figures.
+    Release,
+}
+
+impl Profile {
+    /// That of `PORPOISE_PROFILE`.
+    ///
+    /// # Errors
+    /// When it names another one.
+    pub fn from_environment() -> Result<Self> {
+        match std::env::var("PORPOISE_PROFILE").as_deref() {
+            Err(_) | Ok("dev") => Ok(Self::Dev),
+            Ok("release") => Ok(Self::Release),
+            Ok(other) => bail!("PORPOISE_PROFILE is `dev` or `release`, not {other:?}"),
+        }
+    }
+}
+
+/// The programs of the operator's image.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// The operator.
+    pub operator: PathBuf,
+    /// The agent.
+    pub agent: PathBuf,
+}
+
+impl Programs {
+    /// Builds both.
+    ///
+    /// # Errors
+    /// When they do not build; Cargo says why.
+    pub fn build(profile: Profile) -> Result<Self> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command.current_dir(checkout());
+        command.args(["build", "--quiet", "--package=porpoise-controller", "--package=porpoise-agent"]);
+        if matches!(profile, Profile::Release) {
+            command.arg("--release");
+        }
+        ensure!(command.status().context("run cargo")?.success(), "build the operator and the agent");
+        let folder = folder(profile)?;
+        Ok(Self { operator: folder.join("porpoise-operator"), agent: folder.join("porpoise-agent") })
+    }
+
+    /// The image with both, as a tar.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn image(&self, reference: &str) -> Result<PathBuf> {
+        let Self { operator, agent } = self;
+        operator_image(&[(operator, "porpoise-operator"), (agent, "porpoise-agent")], reference)
+    }
+}
+
+/// The checkout that this program was built from.
+pub fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// The folder of the workspace's programs: that of this one, or its parent for tests; or its sibling of another profile.
+fn folder(profile: Profile) -> Result<PathBuf> {
+    let own = std::env::current_exe().context("find our own program")?;
+    let folder = own.parent().context("our own folder")?;
+    let folder =
+        if folder.ends_with("deps") { folder.parent().context("the target folder")? } else { folder };
+    Ok(match profile {
+        Profile::Dev => folder.to_path_buf(),
+        Profile::Release => folder.with_file_name("release"),
+    })
+}

@@ -1,0 +1,201 @@
+//! The charts as Helm renders them: lint, what they grant under every shape of values, what they refuse (D18, G12, K10).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use porpoise_crds::permissions::{PERMISSIONS, Reach};
+use porpoise_e2e::cluster::Cluster;
+use porpoise_e2e::rig::tools;
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use tokio::sync::OnceCell;
+
+/// Shapes of values that the assertions hold for.
+const SHAPES: [&[&str]; 4] = [
+    &[],
+    &["--values=charts/porpoise/values-dev.yaml"],
+    &["--set=watch.namespaces={team-a,team-b}"],
+    &["--set=watch.namespaces={team-a},rbac.clusterResources=false,rbac.aggregate=false"],
+];
+
+static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
+
+/// Brings up the cluster, and with it the tools.
+async fn cluster() -> &'static Cluster {
+    CLUSTER.get_or_init(async || Cluster::from_environment().await.expect("a cluster")).await
+}
+
+fn run(program: &str, kubeconfig: &Path, arguments: &[&str]) -> Output {
+    let path = format!("{}:{}", tools::bin().display(), std::env::var("PATH").unwrap_or_default());
+    Command::new(program)
+        .args(arguments)
+        .current_dir(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".."))
+        .env("PATH", path)
+        .env("KUBECONFIG", kubeconfig)
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}"))
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// What the operator's chart renders with these values.
+async fn rendered(values: &[&str]) -> Vec<Value> {
+    let arguments =
+        ["template", "porpoise", "charts/porpoise", "--namespace=porpoise-system", "--kube-version=1.33.0"];
+    let output = run("helm", &cluster().await.kubeconfig(), &[&arguments, values].concat());
+    assert!(output.status.success(), "{values:?}: {}", text(&output));
+    let documents = String::from_utf8_lossy(&output.stdout).into_owned();
+    serde_norway::Deserializer::from_str(&documents)
+        .map(|document| Value::deserialize(document).unwrap())
+        .filter(|document| !document.is_null())
+        .collect()
+}
+
+type Grants = BTreeSet<(String, String, String)>;
+
+fn table(reaches: &[Reach]) -> Grants {
+    let wanted = PERMISSIONS.iter().filter(|permission| reaches.contains(&permission.reach));
+    wanted
+        .flat_map(|one| one.verbs.iter().map(|verb| (one.group.into(), one.resource.into(), (*verb).into())))
+        .collect()
+}
+
+fn grants(role: &Value) -> Grants {
+    let mut grants = Grants::new();
+    let words = |value: &Value| -> Vec<String> { serde_json::from_value(value.clone()).unwrap() };
+    for rule in role["rules"].as_array().unwrap() {
+        for group in words(&rule["apiGroups"]) {
+            for resource in words(&rule["resources"]) {
+                for verb in words(&rule["verbs"]) {
+                    grants.insert((group.clone(), resource.clone(), verb));
+                }
+            }
+        }
+    }
+    grants
+}
+
+/// Roles of the operator, without those for people.
+fn roles<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    let for_people = |object: &Value| object["metadata"]["labels"].to_string().contains("aggregate-to-");
+    objects.iter().filter(|object| object["kind"] == kind && !for_people(object)).collect()
+}
+
+#[tokio::test]
+async fn d18_charts_pass_lint() {
+    let kubeconfig = cluster().await.kubeconfig();
+    for arguments in [
+        vec!["lint", "--strict", "charts/porpoise-crds"],
+        vec!["lint", "--strict", "charts/porpoise"],
+        vec!["lint", "--strict", "charts/porpoise", "--values=charts/porpoise/values-dev.yaml"],
+        vec!["lint", "--strict", "charts/mysql-cluster"],
+        vec!["lint", "--strict", "charts/mysql-cluster", "--values=charts/mysql-cluster/values-dev.yaml"],
+        vec!["lint", "--strict", "charts/mysql-cluster", "--values=charts/mysql-cluster/values-staging.yaml"],
+        vec![
+            "lint",
+            "--strict",
+            "charts/mysql-cluster",
+            "--values=charts/mysql-cluster/values-production.yaml",
+        ],
+    ] {
+        let output = run("helm", &kubeconfig, &arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output));
+    }
+}
+
+#[tokio::test]
+async fn g12_cluster_wide_the_chart_grants_exactly_the_table() {
+    let objects = rendered(&[]).await;
+    let everywhere: Grants = roles(&objects, "ClusterRole").into_iter().flat_map(grants).collect();
+    assert_eq!(everywhere, table(&[Reach::Clusters, Reach::Everywhere]));
+    let own = roles(&objects, "Role");
+    assert_eq!(own.len(), 1);
+    assert_eq!(own[0]["metadata"]["namespace"], "porpoise-system");
+    assert_eq!(grants(own[0]), table(&[Reach::Operator]));
+}
+
+#[tokio::test]
+async fn e4_g17_with_namespaces_the_rights_end_there() {
+    let objects = rendered(SHAPES[2]).await;
+    let everywhere: Grants = roles(&objects, "ClusterRole").into_iter().flat_map(grants).collect();
+    assert_eq!(everywhere, table(&[Reach::Everywhere]));
+    for namespace in ["team-a", "team-b"] {
+        let role =
+            roles(&objects, "Role").into_iter().find(|role| role["metadata"]["namespace"] == namespace);
+        assert_eq!(grants(role.unwrap()), table(&[Reach::Clusters]), "{namespace}");
+    }
+    let objects = rendered(SHAPES[3]).await;
+    assert!(!objects.iter().any(|object| object["kind"].as_str().unwrap().starts_with("ClusterRole")));
+}
+
+#[tokio::test]
+async fn k10_no_values_render_a_webhook_or_a_daemon_set() {
+    for shape in SHAPES {
+        for object in rendered(shape).await {
+            let kind = object["kind"].as_str().unwrap();
+            assert!(!kind.contains("Webhook") && kind != "DaemonSet", "{shape:?}: {kind}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn k16_everything_rendered_carries_the_common_labels() {
+    for shape in SHAPES {
+        for object in rendered(shape).await {
+            for label in ["name", "instance", "component", "version", "managed-by", "part-of"] {
+                let labels = &object["metadata"]["labels"];
+                assert!(
+                    labels[format!("app.kubernetes.io/{label}")].is_string(),
+                    "{} {}: {label}",
+                    object["kind"],
+                    object["metadata"]["name"]
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn d18_wrong_values_are_refused_by_name() {
+    let kubeconfig = cluster().await.kubeconfig();
+    for (value, why) in [
+        ("image.tag=latest", "/image/tag"),
+        ("image.digest=abc", "/image/digest"),
+        ("replicas=-1", "/replicas"),
+        ("replica=2", "replica"),
+        ("watch.namespaces={Team_A}", "/watch/namespaces/0"),
+    ] {
+        let value = format!("--set={value}");
+        let arguments = ["template", "porpoise", "charts/porpoise", "--kube-version=1.33.0", value.as_str()];
+        let output = run("helm", &kubeconfig, &arguments);
+        assert!(!output.status.success() && text(&output).contains(why), "{value}: {}", text(&output));
+    }
+}
+
+#[tokio::test]
+async fn d19_the_plain_manifest_is_accepted_by_kustomize_and_the_api_server() {
+    let kubeconfig = cluster().await.kubeconfig();
+    let output = run("kubectl", &kubeconfig, &["kustomize", "charts/install"]);
+    assert!(output.status.success(), "{}", text(&output));
+    let known: Vec<Value> = serde_norway::Deserializer::from_str(&String::from_utf8_lossy(&output.stdout))
+        .map(|document| Value::deserialize(document).unwrap())
+        .collect();
+    assert!(known.iter().any(|object| object["kind"] == "CustomResourceDefinition"));
+    assert!(known.iter().any(|object| object["kind"] == "Deployment"));
+    // A dry run creates no namespace for what follows; one that exists already is as good.
+    run("kubectl", &kubeconfig, &["create", "namespace", "porpoise-system"]);
+    let arguments = [
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "--dry-run=server",
+        "--validate=strict",
+        "-k",
+        "charts/install",
+    ];
+    let output = run("kubectl", &kubeconfig, &arguments);
+    assert!(output.status.success(), "{}", text(&output));
+}

@@ -1,0 +1,13 @@
+//! The product as people use it: Helm, kubectl, Services, on the rig or on the cluster of KUBECONFIG (`CLUSTER=current`).
+//!
+//! Each scenario has a namespace of its own that enforces Pod Security *restricted*, and prints a report when it fails.
+
+mod adoption;
+mod certificates;
+mod drift;
+mod life;
+mod nodes;
+mod permissions;
+mod refusals;
+mod scaling;
+mod sizes;

@@ -1,0 +1,8 @@
+//! The operator itself: killed at every point, and left alone. These scenarios stop the installed operator for a while,
+//! so they are a program of their own and run one after the other.
+
+mod idle;
+mod kills;
+
+/// Held by the scenario that runs: each of them needs the operator to itself.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

@@ -1,0 +1,146 @@
+//! Where the agent finds and keeps things. The defaults are the contract with the Pod; tests point elsewhere.
+
+use porpoise_core::names::{self, ClusterNames};
+use porpoise_core::protocol::AgentConfig;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// What the agent is told by its environment.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Settings {
+    /// Name of the instance, which is the Pod's.
+    #[arg(long, env = "POD_NAME")]
+    pub instance: String,
+    /// Namespace of the Pod.
+    #[arg(long, env = "POD_NAMESPACE")]
+    pub namespace: String,
+    /// UID of the Pod.
+    #[arg(long, env = "POD_UID", default_value = "")]
+    pub pod_uid: String,
+    /// Program that is mysqld.
+    #[arg(long, default_value = "mysqld")]
+    pub mysqld: PathBuf,
+    /// Address that agent, probes and mysqld listen on; all addresses without it.
+    #[arg(long)]
+    pub listen: Option<IpAddr>,
+    /// Port of MySQL, here and at the other members.
+    #[arg(long, default_value_t = names::MYSQL_PORT)]
+    pub mysql_port: u16,
+    /// Port of orders and state.
+    #[arg(long, default_value_t = names::AGENT_PORT)]
+    pub agent_port: u16,
+    /// Port of probes and metrics.
+    #[arg(long, default_value_t = names::PROBE_PORT)]
+    pub probe_port: u16,
+    /// mysqld's data directory.
+    #[arg(long, default_value = names::DATA_PATH)]
+    pub data_path: PathBuf,
+    /// The agent's own files, on the volume.
+    #[arg(long, default_value = names::AGENT_STATE_PATH)]
+    pub state_path: PathBuf,
+    /// Sockets and the pid file.
+    #[arg(long, default_value = names::RUN_PATH)]
+    pub run_path: PathBuf,
+    /// The rendered configuration.
+    #[arg(long, default_value = names::CONFIG_PATH)]
+    pub config_path: PathBuf,
+    /// The managed certificate.
+    #[arg(long, default_value = names::TLS_PATH)]
+    pub tls_path: PathBuf,
+    /// The certificate that clients see, if there is one.
+    #[arg(long, default_value = names::CLIENT_TLS_PATH)]
+    pub client_tls_path: PathBuf,
+    /// Passwords of the operator's accounts.
+    #[arg(long, default_value = names::ACCOUNTS_PATH)]
+    pub accounts_path: PathBuf,
+    /// The application's account.
+    #[arg(long, default_value = names::APP_ACCOUNT_PATH)]
+    pub app_account_path: PathBuf,
+}
+
+/// What can go wrong with the settings.
+#[derive(Debug, thiserror::Error, strum::IntoStaticStr)]
+pub enum SettingsError {
+    /// `agent.json` cannot be read.
+    #[error("read {path}")]
+    ReadConfig {
+        /// The file.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// `agent.json` is not what it should be.
+    #[error("understand {path}")]
+    ParseConfig {
+        /// The file.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The Pod's name has no ordinal.
+    #[error("find an ordinal in the instance name {instance:?}")]
+    FindOrdinal {
+        /// The name.
+        instance: String,
+    },
+}
+
+impl Settings {
+    /// Name of the agent's socket.
+    pub const AGENT_SOCKET: &'static str = "agent.sock";
+
+    /// Reads `agent.json`.
+    pub fn config(&self) -> Result<AgentConfig, SettingsError> {
+        let path = self.config_path.join("agent.json");
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(source) => return Err(SettingsError::ReadConfig { path, source }),
+        };
+        serde_json::from_slice(&text).map_err(|source| SettingsError::ParseConfig { path, source })
+    }
+
+    /// `@@server_id`: the ordinal plus one, because 0 stops replication.
+    pub fn server_id(&self) -> Result<u32, SettingsError> {
+        let ordinal = names::ordinal(&self.instance).and_then(|ordinal| ordinal.checked_add(1));
+        ordinal.ok_or_else(|| SettingsError::FindOrdinal { instance: self.instance.clone() })
+    }
+
+    /// This instance's stable DNS name.
+    pub fn host(&self, config: &AgentConfig) -> String {
+        ClusterNames::new(&config.name, &config.namespace).host(&self.instance)
+    }
+
+    /// mysqld's socket.
+    pub fn mysql_socket(&self) -> PathBuf {
+        self.run_path.join("mysqld.sock")
+    }
+
+    /// The agent's socket for the preStop hook and for people.
+    pub fn agent_socket(&self) -> PathBuf {
+        self.run_path.join(Self::AGENT_SOCKET)
+    }
+
+    /// Directory of the certificate that mysqld shows: the clients' one if there is one, else the managed one.
+    pub fn server_certificate(&self) -> &PathBuf {
+        if self.client_tls_path.join("tls.crt").exists() { &self.client_tls_path } else { &self.tls_path }
+    }
+
+    /// The CA of the certificates that members' mysqld show.
+    pub fn server_authority(&self) -> PathBuf {
+        let own = self.server_certificate().join("ca.crt");
+        if own.exists() { own } else { self.tls_path.join("ca.crt") }
+    }
+
+    /// Addresses to try to listen on, best first.
+    pub fn listen_addresses(&self) -> Vec<IpAddr> {
+        match self.listen {
+            Some(address) => vec![address],
+            // One IPv6 socket serves both families where the kernel has IPv6 at all.
+            None => {
+                vec![IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED), IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)]
+            }
+        }
+    }
+}

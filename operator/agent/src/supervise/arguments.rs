@@ -1,0 +1,107 @@
+//! mysqld's command line. What stands here wins over `my.cnf`: users cannot change it (ha.md §1).
+
+use crate::settings::Settings;
+use porpoise_core::protocol::AgentConfig;
+use std::ffi::OsString;
+use std::path::Path;
+
+/// Settings on which the promise rests.
+const FIXED: &[&str] = &[
+    "--gtid-mode=ON",
+    "--enforce-gtid-consistency=ON",
+    // 9.7 warns that it will go; ROW is then all there is.
+    "--loose-binlog-format=ROW",
+    "--sync-binlog=1",
+    "--innodb-flush-log-at-trx-commit=1",
+    "--log-bin=binlog",
+    "--relay-log=relay",
+    "--log-replica-updates=ON",
+    "--read-only=ON",
+    "--super-read-only=ON",
+    "--offline-mode=ON",
+    "--skip-replica-start=ON",
+    // ha.md H10: with ON, what was acknowledged but not applied is thrown away at a crash.
+    "--relay-log-recovery=OFF",
+    "--replica-preserve-commit-order=ON",
+    // A source that is cut off without a reset is noticed after this many seconds; it sends a heartbeat every second.
+    "--replica-net-timeout=4",
+    "--plugin-load-add=semisync_source.so",
+    "--plugin-load-add=semisync_replica.so",
+    "--plugin-load-add=mysql_clone.so",
+    "--rpl-semi-sync-source-enabled=OFF",
+    "--rpl-semi-sync-replica-enabled=OFF",
+    "--rpl-semi-sync-source-wait-point=AFTER_SYNC",
+    "--rpl-semi-sync-source-wait-no-replica=ON",
+    "--rpl-semi-sync-source-timeout=4294967295",
+    // SET PERSIST would outrank every line here.
+    "--persisted-globals-load=OFF",
+    // The agent reads its facts there.
+    "--performance-schema=ON",
+    "--mysqlx=OFF",
+    "--secure-file-priv=NULL",
+    "--tls-version=TLSv1.2,TLSv1.3",
+    // The certificates are the operator's; making others costs a second at each start.
+    "--auto-generate-certs=OFF",
+];
+
+/// What turns `FIXED` off again while the data directory is made: nothing of it may get a GTID, and mysqld writes.
+const INITIALIZE: &[&str] = &[
+    "--initialize-insecure",
+    "--disable-log-bin",
+    "--gtid-mode=OFF",
+    "--enforce-gtid-consistency=OFF",
+    "--read-only=OFF",
+    "--super-read-only=OFF",
+    "--offline-mode=OFF",
+    "--mysqlx=OFF",
+    "--secure-file-priv=NULL",
+    "--auto-generate-certs=OFF",
+    "--caching-sha2-password-auto-generate-rsa-keys=OFF",
+];
+
+/// The command line for service.
+pub fn serve(settings: &Settings, config: &AgentConfig, server_id: u32) -> Vec<OsString> {
+    let certificate = settings.server_certificate();
+    let mut arguments = vec![defaults(settings)];
+    arguments.extend(FIXED.iter().map(OsString::from));
+    arguments.push(path("--datadir", &settings.data_path));
+    arguments.push(path("--socket", &settings.mysql_socket()));
+    arguments.push(path("--pid-file", &settings.run_path.join("mysqld.pid")));
+    arguments.push(path("--ssl-cert", &certificate.join("tls.crt")));
+    arguments.push(path("--ssl-key", &certificate.join("tls.key")));
+    arguments.push(path("--ssl-ca", &settings.server_authority()));
+    arguments.push(path("--clone-ssl-cert", &settings.tls_path.join("tls.crt")));
+    arguments.push(path("--clone-ssl-key", &settings.tls_path.join("tls.key")));
+    arguments.push(path("--clone-ssl-ca", &settings.server_authority()));
+    arguments.push(format!("--port={}", settings.mysql_port).into());
+    arguments.push(format!("--server-id={server_id}").into());
+    arguments.push(format!("--report-host={}", settings.host(config)).into());
+    arguments.push(format!("--report-port={}", settings.mysql_port).into());
+    if let Some(address) = settings.listen {
+        arguments.push(format!("--bind-address={address}").into());
+    }
+    arguments
+}
+
+/// The command line that makes a data directory. `my.cnf` counts here too: some settings can never change afterwards.
+pub fn initialize(settings: &Settings, data: &Path, script: &Path) -> Vec<OsString> {
+    let mut arguments = vec![defaults(settings)];
+    arguments.extend(INITIALIZE.iter().map(OsString::from));
+    arguments.push(path("--datadir", data));
+    arguments.push(path("--init-file", script));
+    arguments.push(path("--pid-file", &settings.run_path.join("initialize.pid")));
+    arguments.push(path("--socket", &settings.run_path.join("initialize.sock")));
+    arguments
+}
+
+// mysqld wants this one first.
+fn defaults(settings: &Settings) -> OsString {
+    path("--defaults-file", &settings.config_path.join("my.cnf"))
+}
+
+fn path(name: &str, value: &Path) -> OsString {
+    let mut argument = OsString::from(name);
+    argument.push("=");
+    argument.push(value);
+    argument
+}

@@ -1,0 +1,11 @@
+//! The agent with real servers: layer 4 of the tests (testing.md).
+
+// Whatever fails in a test's helpers fails the test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod alone;
+mod fence;
+mod rejoin;
+mod sql;
+mod together;
+mod world;

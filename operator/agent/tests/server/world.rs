@@ -1,0 +1,461 @@
+//! A few agents with real servers on this machine, each process 1 of its own PID namespace, on its own loopback
+//! address. The test plays the operator.
+
+use jiff::Timestamp;
+use porpoise_core::mycnf;
+use porpoise_core::names::ClusterNames;
+use porpoise_core::protocol::{
+    Action, AgentConfig, MemberState, Order, OrderAnswer, Role, ServerPhase, Term,
+};
+use porpoise_link::certificates::{Authority, Validity};
+use porpoise_link::{AgentClient, LinkError};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+pub const MYSQL_PORT: u16 = 23306;
+const AGENT_PORT: u16 = 27306;
+const PROBE_PORT: u16 = 27307;
+/// Generous: the machine may be busy.
+pub const LONG: Duration = Duration::from_mins(2);
+const CLUSTER: &str = "11111111-2222-3333-4444-555555555555";
+
+/// Passwords with everything that quoting has to survive. None of them may show up in any log.
+pub const PASSWORDS: [(&str, &str); 5] = [
+    ("agent", "Agent'pass\\word-7Qx"),
+    ("replication", "Repl'ica\"tion\\-8Wy"),
+    ("clone", "Clo`ne'pass-9Ez"),
+    ("backup", "Back%up_pass-1Ra"),
+    ("monitor", "Moni;tor--pass-2Tb"),
+];
+pub const APP_PASSWORD: &str = "App'pass\\word-3Yc";
+
+static NEXT: AtomicU8 = AtomicU8::new(1);
+
+pub struct World {
+    pub directory: TempDir,
+    pub cluster: String,
+    authority: Authority,
+    client: AgentClient,
+    network: [u8; 2],
+    pub members: Vec<Member>,
+}
+
+pub struct Member {
+    pub name: String,
+    pub address: IpAddr,
+    root: PathBuf,
+    process: Option<Child>,
+}
+
+fn validity() -> Validity {
+    Validity { now: Timestamp::now(), lifetime: Duration::from_hours(24) }
+}
+
+impl World {
+    /// Agents `shop-0` ... on blank volumes, started.
+    pub fn new(count: u32) -> Self {
+        let authority = Authority::generate("porpoise test", Timestamp::now(), LONG * 1000).unwrap();
+        let operator = authority.issue_client(ClusterNames::operator_identity(), validity()).unwrap();
+        let mut world = Self {
+            directory: tempfile::tempdir().unwrap(),
+            cluster: CLUSTER.to_owned(),
+            client: AgentClient::new(&operator).unwrap(),
+            authority,
+            network: [100 + (std::process::id() % 100) as u8, NEXT.fetch_add(1, Ordering::SeqCst)],
+            members: Vec::new(),
+        };
+        for ordinal in 0..count {
+            world.add_member(ordinal);
+        }
+        world
+    }
+
+    pub fn add_member(&mut self, ordinal: u32) {
+        let last = u8::try_from(ordinal + 1).unwrap();
+        let name = format!("shop-{ordinal}");
+        let member = Member {
+            address: IpAddr::V4(Ipv4Addr::new(127, self.network[0], self.network[1], last)),
+            root: self.directory.path().join(&name),
+            name,
+            process: None,
+        };
+        for directory in ["volume", "run", "config", "tls", "accounts", "app", "tmp"] {
+            fs::create_dir_all(member.root.join(directory)).unwrap();
+        }
+        self.members.push(member);
+        let index = self.members.len() - 1;
+        self.write_certificate(index);
+        self.write_files(index);
+        self.start(index);
+    }
+
+    pub fn write_certificate(&self, index: usize) {
+        let member = &self.members[index];
+        let names = ["localhost".to_owned()];
+        let issued = self
+            .authority
+            .issue_server(&names, &[member.address], porpoise_link::MEMBER_IDENTITY, validity())
+            .unwrap();
+        let tls = member.root.join("tls");
+        fs::write(tls.join("tls.key"), issued.key_pem).unwrap();
+        fs::write(tls.join("tls.crt"), issued.cert_pem).unwrap();
+        fs::write(tls.join("ca.crt"), issued.ca_pem).unwrap();
+    }
+
+    fn write_files(&self, index: usize) {
+        let member = &self.members[index];
+        self.write_config(index);
+        fs::write(member.root.join("config/my.cnf"), my_cnf(&member.root)).unwrap();
+        for (account, password) in PASSWORDS {
+            fs::write(member.root.join("accounts").join(account), password).unwrap();
+        }
+        for (file, text) in [("username", "app"), ("password", APP_PASSWORD), ("database", "sh_op")] {
+            fs::write(member.root.join("app").join(file), text).unwrap();
+        }
+        let wrapper = member.root.join("mysqld");
+        fs::write(&wrapper, wrapper_script()).unwrap();
+        fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// `agent.json` for the present cluster UID.
+    pub fn write_config(&self, index: usize) {
+        let config = AgentConfig {
+            cluster: self.cluster.clone(),
+            name: "shop".into(),
+            namespace: "prod".into(),
+            ready_lag_seconds: 10,
+            shutdown_seconds: 60,
+            app_database: "sh_op".into(),
+        };
+        let text = serde_json::to_vec(&config).unwrap();
+        fs::write(self.members[index].root.join("config/agent.json"), text).unwrap();
+    }
+
+    /// Starts the agent of a member; its log is appended to.
+    pub fn start(&mut self, index: usize) {
+        let member = &mut self.members[index];
+        let log = File::options().create(true).append(true).open(member.root.join("log")).unwrap();
+        let at = |name: &str| member.root.join(name);
+        let mut command = Command::new("unshare");
+        command
+            .args(["--pid", "--fork", "--kill-child", "--mount-proc", "--"])
+            .arg(env!("CARGO_BIN_EXE_porpoise-agent"))
+            .arg("run")
+            .args(["--instance", &member.name, "--namespace", "prod"])
+            .arg(format!("--listen={}", member.address))
+            .arg(format!("--mysql-port={MYSQL_PORT}"))
+            .arg(format!("--agent-port={AGENT_PORT}"))
+            .arg(format!("--probe-port={PROBE_PORT}"));
+        for (flag, path) in [
+            ("--mysqld", "mysqld"),
+            ("--data-path", "volume/data"),
+            ("--state-path", "volume/porpoise"),
+            ("--run-path", "run"),
+            ("--config-path", "config"),
+            ("--tls-path", "tls"),
+            ("--client-tls-path", "client-tls"),
+            ("--accounts-path", "accounts"),
+            ("--app-account-path", "app"),
+        ] {
+            command.arg(flag).arg(at(path));
+        }
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        member.process = Some(command.spawn().expect("unshare starts the agent"));
+    }
+
+    pub async fn try_state(&self, index: usize) -> Result<MemberState, LinkError> {
+        let member = &self.members[index];
+        let address = SocketAddr::new(member.address, AGENT_PORT);
+        self.client.state(address, "localhost", Duration::from_secs(2)).await
+    }
+
+    /// Waits for news after `known`.
+    pub async fn news(&self, index: usize, known: &MemberState) -> Result<MemberState, LinkError> {
+        let address = SocketAddr::new(self.members[index].address, AGENT_PORT);
+        self.client.news(address, "localhost", (&known.process, known.change)).await
+    }
+
+    pub async fn state(&self, index: usize) -> MemberState {
+        self.until(index, "an answer", |_| true).await
+    }
+
+    /// Waits until the member's state is as wanted.
+    pub async fn until(&self, index: usize, what: &str, holds: impl Fn(&MemberState) -> bool) -> MemberState {
+        let start = Instant::now();
+        loop {
+            let found = self.try_state(index).await;
+            if let Ok(state) = &found
+                && holds(state)
+            {
+                return state.clone();
+            }
+            assert!(
+                start.elapsed() < LONG,
+                "{} never came to {what}; last: {found:?}; log:\n{}",
+                self.members[index].name,
+                self.members[index].log_tail()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub async fn running(&self, index: usize) -> MemberState {
+        self.until(index, "running", |state| state.server == ServerPhase::Running && state.data.is_some())
+            .await
+    }
+
+    pub fn draft(&self, index: usize, state: &MemberState, term: Term, action: Action) -> Order {
+        Order {
+            cluster: self.cluster.clone(),
+            instance: self.members[index].name.clone(),
+            volume: Some(state.volume.clone()).filter(|volume| !volume.is_empty()),
+            term,
+            claim: None,
+            seen: state.seen(),
+            action,
+        }
+    }
+
+    pub async fn send(&self, index: usize, order: &Order) -> OrderAnswer {
+        let address = SocketAddr::new(self.members[index].address, AGENT_PORT);
+        let answer = self.client.order(address, "localhost", order, Duration::from_secs(5)).await;
+        answer.expect("the agent answers an order")
+    }
+
+    /// Orders on the member's present state.
+    pub async fn order(&self, index: usize, term: Term, action: Action) -> OrderAnswer {
+        let state = self.state(index).await;
+        self.send(index, &self.draft(index, &state, term, action)).await
+    }
+
+    pub async fn ordered(&self, index: usize, term: Term, action: Action) {
+        let answer = self.order(index, term, action).await;
+        assert_eq!(answer, OrderAnswer::Accepted);
+    }
+
+    pub async fn promote(&self, index: usize, term: Term, k: i32) -> MemberState {
+        self.ordered(index, term, Action::Promote { k, admit: true }).await;
+        self.until(index, "being the admitting primary", |state| {
+            matches!(state.role, Role::Primary { term: of, proven_k, admitting: true } if of == term && proven_k == Some(k))
+        })
+        .await
+    }
+
+    pub async fn follow(&self, index: usize, term: Term, source: usize, acknowledge: bool) {
+        let action = self.following(source, acknowledge);
+        self.ordered(index, term, action).await;
+        self.until(index, "following", |state| {
+            matches!(&state.role, Role::Replica { term: of, receiving: true, applying: true, acknowledging, .. }
+                if *of == term && *acknowledging == acknowledge)
+        })
+        .await;
+    }
+
+    pub fn following(&self, source: usize, acknowledge: bool) -> Action {
+        Action::Follow {
+            source: self.members[source].name.clone(),
+            host: self.members[source].address.to_string(),
+            acknowledge,
+            keep: None,
+        }
+    }
+
+    /// One primary and the rest following, all acknowledging, `k` proven, in term 1.
+    pub async fn cluster(count: u32, k: i32) -> Self {
+        let world = Self::new(count);
+        for index in 0..world.members.len() {
+            world.running(index).await;
+        }
+        world.promote(0, 1, 0).await;
+        for index in 1..world.members.len() {
+            world.follow(index, 1, 0, true).await;
+        }
+        if k > 0 {
+            world.promote(0, 1, k).await;
+        }
+        world
+    }
+
+    pub async fn ready(&self, index: usize) {
+        let start = Instant::now();
+        loop {
+            let found = self.probe(index, "/readyz").await;
+            if found.0 == 200 {
+                return;
+            }
+            assert!(start.elapsed() < LONG, "{index} never became ready: {found:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// A client that shows the certificate of another member instead of the operator's.
+    pub fn peer(&self) -> AgentClient {
+        let issued =
+            self.authority.issue_server(&[], &[], porpoise_link::MEMBER_IDENTITY, validity()).unwrap();
+        AgentClient::new(&issued).unwrap()
+    }
+
+    pub fn agent_address(&self, index: usize) -> SocketAddr {
+        SocketAddr::new(self.members[index].address, AGENT_PORT)
+    }
+
+    pub fn authority_pem(&self) -> Vec<u8> {
+        self.authority.certificate_pem().as_bytes().to_vec()
+    }
+
+    /// Plain HTTP to the probe port: status and body.
+    pub async fn probe(&self, index: usize, path: &str) -> (u16, String) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let address = SocketAddr::new(self.members[index].address, PROBE_PORT);
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.0\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+        let body = answer.split_once("\r\n\r\n").unwrap().1.to_owned();
+        (status, body)
+    }
+}
+
+impl Member {
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.root.join("log")).unwrap_or_default()
+    }
+
+    pub fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Process id of the agent as this machine sees it.
+    pub fn agent_pid(&self) -> i32 {
+        let start = Instant::now();
+        loop {
+            let outer = self.process.as_ref().unwrap().id();
+            if let Some(pid) = children(outer.try_into().unwrap()).first() {
+                return *pid;
+            }
+            assert!(start.elapsed() < LONG, "no agent below unshare");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Process id of mysqld.
+    pub fn mysqld_pid(&self) -> i32 {
+        *children(self.agent_pid()).first().expect("a mysqld below the agent")
+    }
+
+    pub fn signal_agent(&self, signal: nix::sys::signal::Signal) {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.agent_pid()), signal).unwrap();
+    }
+
+    pub fn signal_mysqld(&self, signal: nix::sys::signal::Signal) {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.mysqld_pid()), signal).unwrap();
+    }
+
+    /// Ends agent and server at once, as when the machine goes, and waits until both are gone: unshare's own end does not
+    /// mean that, and the next agent needs their ports.
+    pub fn crash(&mut self) {
+        let Some(mut process) = self.process.take() else {
+            return;
+        };
+        let inner = children(process.id().try_into().unwrap());
+        let _ = process.kill();
+        let _ = process.wait();
+        let start = Instant::now();
+        for pid in inner {
+            // The first process of a PID namespace goes last.
+            while Path::new(&format!("/proc/{pid}")).exists() {
+                assert!(start.elapsed() < LONG, "process {pid} does not go");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+
+    /// Waits for the agent's end; its exit code.
+    pub async fn ended(&mut self) -> Option<i32> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.process.as_mut().unwrap().try_wait().unwrap() {
+                self.process = None;
+                return status.code();
+            }
+            assert!(start.elapsed() < LONG, "the agent does not end; log:\n{}", self.log_tail());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.crash();
+    }
+}
+
+pub fn children(pid: i32) -> Vec<i32> {
+    let mut all = Vec::new();
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return all;
+    };
+    for task in tasks.flatten() {
+        let text = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        all.extend(text.split_whitespace().filter_map(|word| word.parse::<i32>().ok()));
+    }
+    all
+}
+
+/// The file that the operator would render for a small member, and what a small machine needs beside.
+fn my_cnf(root: &Path) -> String {
+    let spec = serde_json::from_value(serde_json::json!({ "storage": { "size": "1Gi" } })).unwrap();
+    let settings = BTreeMap::from([
+        ("innodb_buffer_pool_size".to_owned(), "67108864".to_owned()),
+        ("innodb_redo_log_capacity".to_owned(), "33554432".to_owned()),
+    ]);
+    let text = mycnf::render(&mycnf::Inputs {
+        spec: &spec,
+        settings: &settings,
+        memory_bytes: 1 << 30,
+        cpu_millis: 1000,
+        storage_bytes: 1 << 30,
+    });
+    format!("{text}\n[mysqld]\ntmpdir={}\n", root.join("tmp").display())
+}
+
+/// mysqld of the given root directory, run through its own loader: its libc is newer than this machine's.
+fn wrapper_script() -> String {
+    let root = mysql_root();
+    let root = root.display();
+    format!(
+        "#!/bin/sh\n[ -e \"$0.orphan\" ] && (sleep 0.2 &)\nexec {root}/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 \
+         --library-path {root}/usr/lib/x86_64-linux-gnu {root}/usr/sbin/mysqld \"$@\" --basedir={root}/usr \
+         --plugin-dir={root}/usr/lib/mysql/plugin --lc-messages-dir={root}/usr/share/mysql \
+         --character-sets-dir={root}/usr/share/mysql/charsets --user=root\n"
+    )
+}
+
+fn mysql_root() -> PathBuf {
+    let root = std::env::var_os("PORPOISE_MYSQL_ROOT").map(PathBuf::from);
+    let root = root.expect(
+        "these tests need a real MySQL: set PORPOISE_MYSQL_ROOT to what `cargo run -p porpoise-e2e --bin rig -- \
+         mysql-root` prints",
+    );
+    assert!(
+        root.join("usr/sbin/mysqld").exists(),
+        "PORPOISE_MYSQL_ROOT={} has no usr/sbin/mysqld",
+        root.display()
+    );
+    root
+}

@@ -1,0 +1,113 @@
+//! What the watches have seen, by cluster. `watch` fills it; the other steps read it.
+//!
+//! kube's own store has no index: finding the Pods of one cluster would walk over the Pods of all clusters.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Which cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClusterKey {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+type Entries<T> = HashMap<ClusterKey, BTreeMap<String, Arc<T>>>;
+
+/// Objects of one kind, by cluster and name.
+pub struct Cache<T> {
+    entries: RwLock<Entries<T>>,
+}
+
+impl<T> Default for Cache<T> {
+    fn default() -> Self {
+        Self { entries: RwLock::default() }
+    }
+}
+
+impl<T> Cache<T> {
+    /// One object.
+    pub fn get(&self, key: &ClusterKey, name: &str) -> Option<Arc<T>> {
+        self.read(|entries| entries.get(key)?.get(name).cloned())
+    }
+
+    /// All objects of a cluster.
+    pub fn all(&self, key: &ClusterKey) -> BTreeMap<String, Arc<T>> {
+        self.read(|entries| entries.get(key).cloned().unwrap_or_default())
+    }
+
+    /// Stores an object.
+    pub fn put(&self, key: &ClusterKey, name: &str, value: T) {
+        let value = Arc::new(value);
+        self.write(|entries| {
+            entries.entry(key.clone()).or_default().insert(name.to_owned(), value);
+        });
+    }
+
+    /// Forgets an object.
+    pub fn remove(&self, key: &ClusterKey, name: &str) {
+        self.write(|entries| {
+            if let Some(objects) = entries.get_mut(key) {
+                objects.remove(name);
+                if objects.is_empty() {
+                    entries.remove(key);
+                }
+            }
+        });
+    }
+
+    /// Replaces all objects of one namespace, or of all. Gives the clusters that had or have one.
+    pub fn replace(&self, namespace: Option<&str>, fresh: Vec<(ClusterKey, String, T)>) -> Vec<ClusterKey> {
+        self.write(|entries| {
+            let within = |key: &ClusterKey| namespace.is_none_or(|namespace| key.namespace == namespace);
+            let mut touched: Vec<ClusterKey> = entries.keys().filter(|key| within(key)).cloned().collect();
+            entries.retain(|key, _| !within(key));
+            for (key, name, value) in fresh {
+                touched.push(key.clone());
+                entries.entry(key).or_default().insert(name, Arc::new(value));
+            }
+            touched.sort_unstable();
+            touched.dedup();
+            touched
+        })
+    }
+
+    fn read<A>(&self, look: impl FnOnce(&Entries<T>) -> A) -> A {
+        look(&self.entries.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write<A>(&self, change: impl FnOnce(&mut Entries<T>) -> A) -> A {
+        change(&mut self.entries.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(namespace: &str, name: &str) -> ClusterKey {
+        ClusterKey { namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+
+    #[test]
+    fn replacing_one_namespace_leaves_the_others_and_names_all_touched() {
+        let cache = Cache::default();
+        cache.put(&key("a", "old"), "x", 1);
+        cache.put(&key("b", "other"), "x", 2);
+        let touched = cache.replace(Some("a"), vec![(key("a", "new"), "y".to_owned(), 3)]);
+        assert_eq!(touched, [key("a", "new"), key("a", "old")]);
+        assert!(cache.get(&key("a", "old"), "x").is_none());
+        assert_eq!(cache.get(&key("b", "other"), "x").as_deref(), Some(&2));
+        assert_eq!(cache.get(&key("a", "new"), "y").as_deref(), Some(&3));
+    }
+
+    #[test]
+    fn an_empty_cluster_leaves_no_entry() {
+        let cache = Cache::default();
+        cache.put(&key("a", "shop"), "x", 1);
+        cache.remove(&key("a", "shop"), "x");
+        assert!(cache.read(HashMap::is_empty));
+    }
+}

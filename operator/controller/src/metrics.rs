@@ -1,0 +1,167 @@
+//! Numbers about the operator and its clusters. No free text stands in a label.
+
+use crate::board::Board;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use std::time::Duration;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CategoryLabel {
+    category: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OrderLabels {
+    order: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    namespace: String,
+    name: String,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CrdLabel {
+    crd: String,
+}
+
+/// All metrics of the process.
+pub struct Metrics {
+    registry: Registry,
+    passes: Family<ResultLabel, Counter>,
+    duration: Histogram,
+    errors: Family<CategoryLabel, Counter>,
+    applies: Family<KindLabel, Counter>,
+    orders: Family<OrderLabels, Counter>,
+    states: Family<StateLabels, Gauge>,
+    leader: Gauge,
+    missing_crds: Family<CrdLabel, Gauge>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("porpoise"),
+            passes: Family::default(),
+            duration: Histogram::new(exponential_buckets(0.001, 2.5, 10)),
+            errors: Family::default(),
+            applies: Family::default(),
+            orders: Family::default(),
+            states: Family::default(),
+            leader: Gauge::default(),
+            missing_crds: Family::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("reconcile", "Passes over clusters", self.passes.clone());
+        registry.register("reconcile_duration_seconds", "Time a pass takes", self.duration.clone());
+        registry.register("reconcile_errors", "Failed steps by category", self.errors.clone());
+        registry.register("apply", "Objects applied by kind", self.applies.clone());
+        registry.register("orders", "Orders to agents", self.orders.clone());
+        registry.register("cluster_state", "1 for the state a cluster is in", self.states.clone());
+        registry.register("leader", "1 while this process leads", self.leader.clone());
+        registry.register(
+            "crd_missing",
+            "1 for a missing CustomResourceDefinition",
+            self.missing_crds.clone(),
+        );
+    }
+
+    /// A pass ended.
+    pub fn passed(&self, result: &'static str, took: Duration) {
+        self.passes.get_or_create(&ResultLabel { result }).inc();
+        self.duration.observe(took.as_secs_f64());
+    }
+
+    /// A step failed.
+    pub fn failed(&self, category: &'static str) {
+        self.errors.get_or_create(&CategoryLabel { category }).inc();
+    }
+
+    /// An object is applied.
+    pub fn applied(&self, kind: &'static str) {
+        self.applies.get_or_create(&KindLabel { kind }).inc();
+    }
+
+    /// An order was given.
+    pub fn ordered(&self, order: &'static str, result: &'static str) {
+        self.orders.get_or_create(&OrderLabels { order, result }).inc();
+    }
+
+    /// A cluster is in `state` now, and no longer in `before`. Without a state it is gone.
+    pub fn state(
+        &self,
+        namespace: &str,
+        name: &str,
+        before: Option<&'static str>,
+        state: Option<&'static str>,
+    ) {
+        let labels = |state| StateLabels { namespace: namespace.to_owned(), name: name.to_owned(), state };
+        if before != state
+            && let Some(before) = before
+        {
+            self.states.remove(&labels(before));
+        }
+        if let Some(state) = state {
+            self.states.get_or_create(&labels(state)).set(1);
+        }
+    }
+
+    /// All metrics as text.
+    pub fn text(&self, board: &Board) -> String {
+        let notes = board.notes();
+        self.leader.set(i64::from(notes.leading));
+        self.missing_crds.clear();
+        for crd in notes.missing_crds {
+            self.missing_crds.get_or_create(&CrdLabel { crd }).set(1);
+        }
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_has_one_state_and_leaves_none_behind() {
+        let metrics = Metrics::default();
+        metrics.state("prod", "shop", None, Some("Healthy"));
+        metrics.state("prod", "shop", Some("Healthy"), Some("Degraded"));
+        let text = metrics.text(&Board::default());
+        assert!(
+            text.contains(r#"porpoise_cluster_state{namespace="prod",name="shop",state="Degraded"} 1"#),
+            "{text}"
+        );
+        assert!(!text.contains("Healthy"));
+        metrics.state("prod", "shop", Some("Degraded"), None);
+        assert!(!metrics.text(&Board::default()).contains("shop"));
+    }
+}

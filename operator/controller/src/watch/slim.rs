@@ -1,0 +1,86 @@
+//! Pods and claims, parsed only as far as decisions look.
+
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kube::core::{ApiResource, Object};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+pub(super) type SlimPod = Object<PodSpec, PodStatus>;
+pub(super) type SlimClaim = Object<ClaimSpec, ClaimStatus>;
+
+pub(super) fn pod_resource() -> ApiResource {
+    ApiResource::erase::<Pod>(&())
+}
+
+pub(super) fn claim_resource() -> ApiResource {
+    ApiResource::erase::<PersistentVolumeClaim>(&())
+}
+
+#[derive(Deserialize, Serialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct PodSpec {
+    pub(super) node_name: Option<String>,
+}
+
+#[derive(Deserialize, Serialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct PodStatus {
+    #[serde(rename = "podIP")]
+    pub(super) pod_ip: Option<String>,
+    pub(super) phase: Option<String>,
+    pub(super) reason: Option<String>,
+    pub(super) message: Option<String>,
+    pub(super) conditions: Vec<PodCondition>,
+    pub(super) init_container_statuses: Vec<ContainerStatus>,
+    pub(super) container_statuses: Vec<ContainerStatus>,
+}
+
+#[derive(Deserialize, Serialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct PodCondition {
+    #[serde(rename = "type")]
+    pub(super) type_: String,
+    pub(super) status: String,
+    pub(super) reason: Option<String>,
+    pub(super) message: Option<String>,
+}
+
+#[derive(Deserialize, Serialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ContainerStatus {
+    pub(super) name: String,
+    pub(super) state: ContainerState,
+}
+
+#[derive(Deserialize, Serialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ContainerState {
+    pub(super) waiting: Option<Waiting>,
+}
+
+#[derive(Deserialize, Serialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Waiting {
+    pub(super) reason: Option<String>,
+    pub(super) message: Option<String>,
+}
+
+#[derive(Deserialize, Serialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ClaimSpec {
+    pub(super) storage_class_name: Option<String>,
+    pub(super) resources: ClaimResources,
+}
+
+#[derive(Deserialize, Serialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ClaimResources {
+    pub(super) requests: BTreeMap<String, Quantity>,
+}
+
+#[derive(Deserialize, Serialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ClaimStatus {
+    pub(super) phase: Option<String>,
+}

@@ -1,0 +1,26 @@
+//! The owned objects as they should be, one file per kind. Input is validated, so building cannot fail.
+
+mod config_map;
+mod disruption_budget;
+mod metadata;
+mod network_policy;
+mod pod;
+mod service;
+mod service_account;
+mod slice;
+mod stateful_set;
+
+pub use config_map::{agent_config, config_map};
+pub use disruption_budget::disruption_budget;
+pub use metadata::{owner_reference, pod_metadata, selector_labels};
+pub use network_policy::network_policy;
+pub use pod::{
+    INPUTS_ANNOTATION, PodInputs, RESTART_ANNOTATION, REVISION_ANNOTATION, revision, template_hash,
+};
+pub use service::{members_service, primary_service, replicas_service};
+pub use service_account::service_account;
+pub use slice::primary_slice;
+pub use stateful_set::stateful_set;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,44 @@
+//! The `ConfigMap` of a cluster.
+
+use super::metadata::object_meta;
+use crate::names::{KILL_MARGIN_SECONDS, PRESTOP_SECONDS};
+use crate::protocol::AgentConfig;
+use crate::validate::Cluster;
+use k8s_openapi::api::core::v1::ConfigMap;
+use std::collections::BTreeMap;
+
+/// Seconds of lag up to which a replica takes reads. Large enough not to flap under a burst of writes.
+const READY_LAG_SECONDS: u64 = 10;
+/// Database made for the application.
+const APP_DATABASE: &str = "app";
+
+/// `my.cnf` for mysqld and `agent.json` for the agent, one key each (G6).
+pub fn config_map(cluster: &Cluster) -> ConfigMap {
+    ConfigMap {
+        metadata: object_meta(cluster, cluster.names.config()),
+        data: Some(BTreeMap::from([
+            ("my.cnf".to_owned(), cluster.my_cnf.clone()),
+            ("agent.json".to_owned(), agent_json(cluster)),
+        ])),
+        ..ConfigMap::default()
+    }
+}
+
+/// Content of `agent.json`.
+pub fn agent_config(cluster: &Cluster) -> AgentConfig {
+    let grace = cluster.spec.pod.termination_grace_period_seconds;
+    let shutdown = grace - PRESTOP_SECONDS - KILL_MARGIN_SECONDS;
+    AgentConfig {
+        cluster: cluster.uid.clone(),
+        name: cluster.names.cluster().to_owned(),
+        namespace: cluster.names.namespace().to_owned(),
+        ready_lag_seconds: READY_LAG_SECONDS,
+        shutdown_seconds: u64::try_from(shutdown).unwrap_or_default(),
+        app_database: APP_DATABASE.to_owned(),
+    }
+}
+
+fn agent_json(cluster: &Cluster) -> String {
+    // Plain numbers and texts: this cannot fail.
+    serde_json::to_string_pretty(&agent_config(cluster)).unwrap_or_default()
+}

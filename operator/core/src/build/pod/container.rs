@@ -1,0 +1,126 @@
+//! The mysql container, and the init container that brings the agent.
+
+use super::volumes;
+use crate::names::{self, AGENT_BIN_PATH, AGENT_PORT, MYSQL_PORT, PROBE_PORT};
+use crate::validate::{Cluster, resources};
+use k8s_openapi::api::core::v1::{
+    Capabilities, Container, ContainerPort, EnvVar, EnvVarSource, ExecAction, HTTPGetAction, Lifecycle,
+    LifecycleHandler, ObjectFieldSelector, Probe, ResourceRequirements, SecurityContext,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use std::collections::BTreeMap;
+
+/// Copies the agent out of the operator image, so that the stock MySQL image runs unchanged.
+pub(super) fn init(cluster: &Cluster) -> Container {
+    Container {
+        name: names::INIT_CONTAINER.to_owned(),
+        image: Some(cluster.settings.operator_image.clone()),
+        command: Some(words(&["/porpoise-agent", "copy", AGENT_BIN_PATH])),
+        resources: Some(init_resources()),
+        security_context: Some(security_context()),
+        volume_mounts: Some(vec![volumes::mount(volumes::AGENT, AGENT_BIN_PATH)]),
+        ..Container::default()
+    }
+}
+
+/// mysqld under its agent, PID 1.
+pub(super) fn mysql(cluster: &Cluster) -> Container {
+    let agent = format!("{AGENT_BIN_PATH}/porpoise-agent");
+    let resources = resources::effective(&cluster.spec.resources);
+    Container {
+        name: names::CONTAINER.to_owned(),
+        image: Some(cluster.image.clone()),
+        command: Some(words(&[&agent, "run"])),
+        env: Some(environment(cluster)),
+        ports: Some(vec![port("mysql", MYSQL_PORT), port("agent", AGENT_PORT), port("probe", PROBE_PORT)]),
+        // An agent that answers is alive, however long mysqld recovers or clones.
+        startup_probe: Some(probe("/livez", 1, 2, 600)),
+        liveness_probe: Some(probe("/livez", 10, 5, 6)),
+        readiness_probe: Some(probe("/readyz", 2, 2, 2)),
+        lifecycle: Some(Lifecycle {
+            pre_stop: Some(LifecycleHandler {
+                exec: Some(ExecAction { command: Some(words(&[&agent, "prestop"])) }),
+                ..LifecycleHandler::default()
+            }),
+            ..Lifecycle::default()
+        }),
+        resources: Some(ResourceRequirements {
+            requests: Some(resources.requests),
+            limits: Some(resources.limits),
+            claims: None,
+        }),
+        security_context: Some(security_context()),
+        volume_mounts: Some(volumes::mounts(cluster)),
+        // The last lines of the log say why mysqld ended.
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
+        ..Container::default()
+    }
+}
+
+/// Who the Pod is, by downward API (B30), then the user's variables.
+fn environment(cluster: &Cluster) -> Vec<EnvVar> {
+    let field = |(name, path): (&str, &str)| EnvVar {
+        name: name.to_owned(),
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector {
+                api_version: Some("v1".to_owned()),
+                field_path: path.to_owned(),
+            }),
+            ..EnvVarSource::default()
+        }),
+        value: None,
+    };
+    let own =
+        [("POD_NAME", "metadata.name"), ("POD_NAMESPACE", "metadata.namespace"), ("POD_UID", "metadata.uid")];
+    own.into_iter().map(field).chain(cluster.spec.pod.env.iter().cloned()).collect()
+}
+
+/// Small and equal, so that the Pod stays Guaranteed and a `LimitRange` never reaches it (E8, H7, H10).
+fn init_resources() -> ResourceRequirements {
+    let amounts = BTreeMap::from([
+        ("cpu".to_owned(), Quantity("100m".to_owned())),
+        ("memory".to_owned(), Quantity("64Mi".to_owned())),
+    ]);
+    ResourceRequirements { requests: Some(amounts.clone()), limits: Some(amounts), claims: None }
+}
+
+/// What Pod Security *restricted* asks of a container (J2, J4).
+fn security_context() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(Capabilities { add: None, drop: Some(words(&["ALL"])) }),
+        privileged: Some(false),
+        read_only_root_filesystem: Some(true),
+        ..SecurityContext::default()
+    }
+}
+
+fn probe(path: &str, period_seconds: i32, timeout_seconds: i32, failure_threshold: i32) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.to_owned()),
+            port: IntOrString::String("probe".to_owned()),
+            scheme: Some("HTTP".to_owned()),
+            ..HTTPGetAction::default()
+        }),
+        period_seconds: Some(period_seconds),
+        timeout_seconds: Some(timeout_seconds),
+        success_threshold: Some(1),
+        failure_threshold: Some(failure_threshold),
+        ..Probe::default()
+    }
+}
+
+fn port(name: &str, port: u16) -> ContainerPort {
+    ContainerPort {
+        name: Some(name.to_owned()),
+        container_port: i32::from(port),
+        protocol: Some("TCP".to_owned()),
+        ..ContainerPort::default()
+    }
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}

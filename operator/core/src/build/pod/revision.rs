@@ -1,0 +1,125 @@
+//! What makes a Pod template new: its inputs, and the operator that made it.
+
+use crate::validate::Cluster;
+use crate::validate::resources;
+use k8s_openapi::api::core::v1::PodTemplateSpec;
+use porpoise_crds::{MySQLCluster, Pod};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use std::fmt::Write as _;
+
+/// Annotation of the Pod template: hash of every input that calls for a restart.
+pub const INPUTS_ANNOTATION: &str = "mysql.porpoise.dev/inputs";
+/// Annotation of the Pod template: the operator revision that made it.
+pub const REVISION_ANNOTATION: &str = "mysql.porpoise.dev/revision";
+/// Annotation of a `MySQLCluster`: a new value restarts the members one by one.
+pub const RESTART_ANNOTATION: &str = "mysql.porpoise.dev/restart";
+
+/// What the Pod template depends on beyond the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PodInputs {
+    /// Value of the annotation `mysql.porpoise.dev/restart` of the `MySQLCluster`.
+    pub restart: Option<String>,
+}
+
+impl PodInputs {
+    /// Reads the inputs from the object.
+    pub fn of(object: &MySQLCluster) -> Self {
+        let annotations = object.metadata.annotations.as_ref();
+        Self { restart: annotations.and_then(|all| all.get(RESTART_ANNOTATION)).cloned() }
+    }
+}
+
+/// Hash of every input that calls for a restart, and of nothing else (C12).
+///
+/// It covers what the user wrote, not what the operator makes of it. So it stays the same when a new operator
+/// renders the same wish in another way, and the Pods keep running (see [`super::super::stateful_set`]). For the
+/// same reason it must not change from release to release: a test pins it.
+pub fn template_hash(cluster: &Cluster, inputs: &PodInputs) -> String {
+    let spec = &cluster.spec;
+    let resources = resources::effective(&spec.resources);
+    let mut wish = json!({
+        "version": spec.version,
+        "image": spec.image,
+        "requests": resources.requests,
+        "limits": resources.limits,
+        "settings": cluster.mysql_settings,
+        "tls": [json!(spec.tls.mode), json!(spec.tls.secret_name), json!(spec.tls.require_clients)],
+        "pod": pod(&spec.pod),
+    });
+    if let Some(restart) = &inputs.restart {
+        wish["restart"] = json!(restart);
+    }
+    digest(&sorted(&wish))
+}
+
+/// JSON with sorted keys, whichever map `serde_json` was built with.
+fn sorted(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<_> =
+                map.iter().map(|(key, value)| format!("{key:?}:{}", sorted(value))).collect();
+            entries.sort();
+            format!("{{{}}}", entries.join(","))
+        }
+        Value::Array(all) => format!("[{}]", all.iter().map(sorted).collect::<Vec<_>>().join(",")),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
+    }
+}
+
+/// No `..`: a new field is either an input of the template or named here as none.
+fn pod(pod: &Pod) -> Value {
+    let Pod {
+        labels: _,
+        annotations: _,
+        affinity,
+        tolerations,
+        node_selector,
+        topology_spread_constraints,
+        priority_class_name,
+        scheduler_name,
+        runtime_class_name,
+        image_pull_secrets: _,
+        service_account_annotations: _,
+        termination_grace_period_seconds,
+        env,
+    } = pod;
+    json!({
+        "affinity": affinity,
+        "tolerations": tolerations,
+        "nodeSelector": node_selector,
+        "topologySpreadConstraints": topology_spread_constraints,
+        "priorityClassName": priority_class_name,
+        "schedulerName": scheduler_name,
+        "runtimeClassName": runtime_class_name,
+        "terminationGracePeriodSeconds": termination_grace_period_seconds,
+        "env": env,
+    })
+}
+
+/// Names what the operator itself brings into a template: its own image and its default MySQL image.
+pub fn revision(cluster: &Cluster) -> String {
+    digest(&format!("{}\n{}", cluster.settings.operator_image, cluster.settings.mysql_image))
+}
+
+/// Whether `stored` came from the same wish as `fresh`, but from another operator.
+pub(in super::super) fn is_only_older(stored: &PodTemplateSpec, fresh: &PodTemplateSpec) -> bool {
+    let inputs = annotation(stored, INPUTS_ANNOTATION);
+    inputs.is_some()
+        && inputs == annotation(fresh, INPUTS_ANNOTATION)
+        && annotation(stored, REVISION_ANNOTATION) != annotation(fresh, REVISION_ANNOTATION)
+}
+
+fn annotation<'a>(template: &'a PodTemplateSpec, name: &str) -> Option<&'a String> {
+    template.metadata.as_ref()?.annotations.as_ref()?.get(name)
+}
+
+/// 64 bits in hex: enough to tell one cluster's templates apart.
+fn digest(text: &str) -> String {
+    let hash = Sha256::digest(text);
+    hash.iter().take(8).fold(String::new(), |mut hex, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}

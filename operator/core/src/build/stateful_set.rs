@@ -1,0 +1,81 @@
+//! The `StatefulSet`.
+
+use super::metadata::{constant_labels, object_meta, selector};
+use super::pod::{self, PodInputs};
+use crate::names::DATA_VOLUME;
+use crate::quantity;
+use crate::validate::Cluster;
+use k8s_openapi::api::apps::v1::{
+    StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec, StatefulSetUpdateStrategy,
+};
+use k8s_openapi::api::core::v1::{
+    PersistentVolumeClaim, PersistentVolumeClaimSpec, PodTemplateSpec, VolumeResourceRequirements,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use std::collections::BTreeMap;
+
+/// The members: `replicas` Pods, started together and replaced only by the operator.
+///
+/// `previous` is what is stored, if anything. When its Pod template came from the same inputs but from another
+/// operator (see [`super::template_hash`] and [`super::revision`]), it is kept as it is: upgrading the operator
+/// restarts no database. The next change that calls for a restart, or a new value of the annotation
+/// `mysql.porpoise.dev/restart`, brings the new template. Until then a template changed by hand is not set back,
+/// since only its own operator knows how it looked.
+pub fn stateful_set(
+    cluster: &Cluster,
+    inputs: &PodInputs,
+    replicas: i32,
+    previous: Option<&StatefulSet>,
+) -> StatefulSet {
+    let fresh = pod::template(cluster, inputs);
+    let template = kept(previous, &fresh).unwrap_or(fresh);
+    StatefulSet {
+        metadata: object_meta(cluster, cluster.names.cluster().to_owned()),
+        spec: Some(StatefulSetSpec {
+            replicas: Some(replicas),
+            selector: selector(cluster),
+            service_name: Some(cluster.names.members_service()),
+            pod_management_policy: Some("Parallel".to_owned()),
+            update_strategy: Some(StatefulSetUpdateStrategy {
+                type_: Some("OnDelete".to_owned()),
+                rolling_update: None,
+            }),
+            // Volumes are deleted by the finalizer or by nobody (A19).
+            persistent_volume_claim_retention_policy: Some(StatefulSetPersistentVolumeClaimRetentionPolicy {
+                when_deleted: Some("Retain".to_owned()),
+                when_scaled: Some("Retain".to_owned()),
+            }),
+            template,
+            volume_claim_templates: Some(vec![claim_template(cluster)]),
+            ..StatefulSetSpec::default()
+        }),
+        status: None,
+    }
+}
+
+fn kept(previous: Option<&StatefulSet>, fresh: &PodTemplateSpec) -> Option<PodTemplateSpec> {
+    let stored = &previous?.spec.as_ref()?.template;
+    pod::is_only_older(stored, fresh).then(|| stored.clone())
+}
+
+/// Labels are the selector's only: a claim template cannot be changed (C13).
+fn claim_template(cluster: &Cluster) -> PersistentVolumeClaim {
+    let storage = &cluster.spec.storage;
+    PersistentVolumeClaim {
+        metadata: ObjectMeta {
+            name: Some(DATA_VOLUME.to_owned()),
+            labels: Some(constant_labels(cluster)),
+            ..ObjectMeta::default()
+        },
+        spec: Some(PersistentVolumeClaimSpec {
+            access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
+            storage_class_name: storage.storage_class_name.clone(),
+            resources: Some(VolumeResourceRequirements {
+                requests: Some(BTreeMap::from([("storage".to_owned(), quantity::canonical(&storage.size))])),
+                limits: None,
+            }),
+            ..PersistentVolumeClaimSpec::default()
+        }),
+        status: None,
+    }
+}

@@ -1,0 +1,135 @@
+//! The end of a cluster: stop routing, stop the members in order, treat the volumes by policy, let go (B7).
+
+use crate::event;
+use crate::names::{ClusterNames, RETAINED_BY};
+use crate::plan::{Deletion, Plan};
+use crate::view::ClusterView;
+use porpoise_crds::{DeletionPolicy, FINALIZER, Phase, SKIP_CLEANUP};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// After this long the cluster is let go with its volumes kept, whatever still hangs.
+const DEADLINE: Duration = Duration::from_mins(15);
+const SOON: Duration = Duration::from_millis(500);
+
+/// Decides for an object that is being deleted. Its spec may be invalid: only names and policy are used.
+pub(super) fn plan(view: &ClusterView, names: &ClusterNames, mut plan: Plan) -> Plan {
+    plan.status.phase = Some(Phase::Deleting);
+    plan.look_again = SOON;
+    if !view.object.metadata.finalizers.as_ref().is_some_and(|keys| keys.iter().any(|key| key == FINALIZER)) {
+        "already let go".clone_into(&mut plan.reason);
+        return plan;
+    }
+    if let Some(reason) = let_go_at_once(view) {
+        return release(plan, reason);
+    }
+    if view.stateful_set.is_some() || !view.pods.is_empty() {
+        return stop(view, names, plan);
+    }
+    volumes(view, names, plan)
+}
+
+fn let_go_at_once(view: &ClusterView) -> Option<&'static str> {
+    let annotations = view.object.metadata.annotations.as_ref();
+    if annotations.is_some_and(|all| all.get(SKIP_CLEANUP).is_some_and(|value| value == "true")) {
+        return Some("cleanup is skipped by annotation; volumes are kept");
+    }
+    if view.namespace_terminating {
+        return Some("the namespace is being deleted, and everything in it");
+    }
+    None
+}
+
+fn release(mut plan: Plan, reason: &str) -> Plan {
+    plan.finalizer = Some(false);
+    reason.clone_into(&mut plan.reason);
+    plan
+}
+
+/// Empties the rw Service and deletes the `StatefulSet`. Each agent fences its server before it stops it.
+fn stop(view: &ClusterView, names: &ClusterNames, mut plan: Plan) -> Plan {
+    if is_overdue(view) {
+        let plan = retain(view, names, plan);
+        return release(plan, "members did not stop in time; volumes are kept");
+    }
+    if let Some(stateful_set) = &view.stateful_set {
+        if stateful_set.metadata.deletion_timestamp.is_none() {
+            plan.events.push(event::DELETION_STARTED.event(&[("policy", policy(view))]));
+            let name = names.cluster().to_owned();
+            plan.deletions.push(Deletion::StatefulSet { name, orphan: false });
+        }
+        plan.deletions.insert(0, Deletion::EndpointSlice { name: names.primary_slice() });
+    }
+    plan.reason = format!("waiting for {} to stop", pod_names(view));
+    plan
+}
+
+fn pod_names(view: &ClusterView) -> String {
+    let names: Vec<&str> = view.pods.keys().map(String::as_str).collect();
+    if names.is_empty() { "the StatefulSet".to_owned() } else { names.join(", ") }
+}
+
+fn policy(view: &ClusterView) -> &'static str {
+    match view.object.spec.storage.deletion_policy {
+        DeletionPolicy::Retain => "kept",
+        DeletionPolicy::Delete => "deleted",
+    }
+}
+
+fn claim_names(view: &ClusterView, names: &ClusterNames) -> String {
+    let all: Vec<String> = view.claims.keys().map(|instance| names.claim(instance)).collect();
+    all.join(", ")
+}
+
+fn is_overdue(view: &ClusterView) -> bool {
+    let since = view.object.metadata.deletion_timestamp.as_ref().map_or(view.now, |time| time.0);
+    Duration::try_from(view.now.duration_since(since)).unwrap_or_default() > DEADLINE
+}
+
+fn volumes(view: &ClusterView, names: &ClusterNames, plan: Plan) -> Plan {
+    match view.object.spec.storage.deletion_policy {
+        DeletionPolicy::Retain => retained(view, names, plan),
+        DeletionPolicy::Delete => deleted(view, names, plan),
+    }
+}
+
+fn retained(view: &ClusterView, names: &ClusterNames, plan: Plan) -> Plan {
+    let uid = view.object.metadata.uid.as_ref();
+    let marked = view.claims.values().all(|claim| claim.retained_by.as_ref() == uid);
+    let mut plan = retain(view, names, plan);
+    if marked {
+        plan.events.push(event::VOLUMES_RETAINED.event(&[("claims", &claim_names(view, names))]));
+        return release(plan, "volumes are kept for a cluster of the same name");
+    }
+    "marking the volumes as left on purpose".clone_into(&mut plan.reason);
+    plan
+}
+
+/// Marks the claims, so that a cluster of the same name may adopt them and no other.
+fn retain(view: &ClusterView, names: &ClusterNames, mut plan: Plan) -> Plan {
+    let uid = view.object.metadata.uid.clone().unwrap_or_default();
+    for (instance, claim) in &view.claims {
+        if claim.retained_by.as_deref() != Some(uid.as_str()) {
+            let mark = BTreeMap::from([(RETAINED_BY.to_owned(), uid.clone())]);
+            plan.claim_annotations.insert(names.claim(instance), mark);
+        }
+    }
+    plan
+}
+
+fn deleted(view: &ClusterView, names: &ClusterNames, mut plan: Plan) -> Plan {
+    if view.claims.is_empty() || is_overdue(view) {
+        for name in
+            [names.app_secret(), names.accounts_secret(), names.server_secret(), names.authority_secret()]
+        {
+            plan.deletions.push(Deletion::Secret { name });
+        }
+        plan.events.push(event::VOLUMES_DELETED.event(&[("claims", &claim_names(view, names))]));
+        return release(plan, "volumes and passwords are deleted");
+    }
+    for (instance, claim) in view.claims.iter().filter(|(_, claim)| !claim.terminating) {
+        plan.deletions.push(Deletion::Claim { name: names.claim(instance), uid: claim.uid.clone() });
+    }
+    "deleting the volume claims".clone_into(&mut plan.reason);
+    plan
+}

@@ -1,0 +1,108 @@
+//! Before a claim is recorded: a new cluster, volumes of a deleted one, or a status that was lost.
+
+use super::step::{Situation, Step};
+use crate::plan::Record;
+use crate::protocol::{Action, MemberState, Order, ServerPhase};
+use crate::validate::Cluster;
+use crate::view::{ClusterView, Look};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use porpoise_crds::{Operation, OperationKind, Quorum, QuorumMember};
+
+/// Decides while no claim is recorded.
+pub(super) fn step(cluster: &Cluster, view: &ClusterView) -> Step {
+    let answers: Vec<&MemberState> = view.members.values().filter_map(Look::answer).collect();
+    let remembering = answers.iter().any(|state| state.claim.is_some());
+    if remembering { remember(cluster, view, &answers) } else { found(cluster, view) }
+}
+
+/// Takes the newest claim that any member persisted. Waits for all wanted members, since one that is silent may know a
+/// newer claim than the others.
+fn remember(cluster: &Cluster, view: &ClusterView, answers: &[&MemberState]) -> Step {
+    for ordinal in 0..cluster.instances {
+        let name = cluster.names.instance(ordinal);
+        let known = answers.iter().any(|state| {
+            state.instance == name
+                && !state.volume.is_empty()
+                && !matches!(state.server, ServerPhase::ForeignVolume { .. })
+        });
+        if !known {
+            return Step::wait(
+                Situation::Waiting,
+                format!("volumes of an earlier cluster are there; waiting for {name} to say what it knows"),
+            );
+        }
+    }
+    let newest = answers.iter().filter_map(|state| state.claim.clone()).max_by_key(|claim| claim.version);
+    let promised = answers.iter().map(|state| state.promised).max().unwrap_or(0);
+    let record = Record {
+        term: promised,
+        term_owner: Some(view.operator.clone()),
+        quorum: newest,
+        primary: None,
+        operation: None,
+    };
+    Step::record(Situation::Sealing, record, "took term and claim from the volumes of an earlier cluster")
+}
+
+/// Makes the first instance the only member of the first claim.
+fn found(cluster: &Cluster, view: &ClusterView) -> Step {
+    let name = cluster.names.instance(0);
+    let Some(first) = view.answer(&name) else {
+        return Step::wait(Situation::Waiting, format!("waiting for {name} to answer"));
+    };
+    match (&first.server, &first.data) {
+        (ServerPhase::Running, Some(data)) if data.executed.is_empty() => {}
+        (ServerPhase::Running, Some(_)) => {
+            return Step::wait(
+                Situation::Waiting,
+                format!("{name} has data but no claim; restore it from a backup or remove its volume"),
+            );
+        }
+        _ => {
+            return Step::wait(
+                Situation::Founding,
+                format!("waiting for mysqld of {name}: {}", first.message),
+            );
+        }
+    }
+    let member = QuorumMember { name: name.clone(), volume: first.volume.clone() };
+    let record = Record {
+        term: 1,
+        term_owner: Some(view.operator.clone()),
+        quorum: Some(Quorum { members: vec![member], k: 0, version: 1 }),
+        primary: Some(name.clone()),
+        operation: Some(Operation {
+            kind: OperationKind::Promoting,
+            target: Some(name.clone()),
+            started_at: MicroTime(view.now),
+            sealed_at: None,
+            from: None,
+            planned: false,
+            message: "first primary of a new cluster".to_owned(),
+        }),
+    };
+    Step::record(Situation::Founding, record, format!("{name} becomes the first primary"))
+}
+
+/// Orders that let a cluster take over volumes which an earlier one of the same name left on purpose.
+pub(super) fn adoptions(cluster: &Cluster, view: &ClusterView) -> Vec<Order> {
+    view.members
+        .values()
+        .filter_map(Look::answer)
+        .filter_map(|state| {
+            let ServerPhase::ForeignVolume { cluster: former, .. } = &state.server else {
+                return None;
+            };
+            let claim = view.claims.get(&state.instance)?;
+            (claim.retained_by.as_ref() == Some(former)).then(|| Order {
+                cluster: cluster.uid.clone(),
+                instance: state.instance.clone(),
+                volume: None,
+                term: state.promised,
+                claim: None,
+                seen: state.seen(),
+                action: Action::Adopt { former: former.clone() },
+            })
+        })
+        .collect()
+}

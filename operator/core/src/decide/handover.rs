@@ -1,0 +1,125 @@
+//! Moving the primary on purpose while it is well (ha.md §4a): its Pod goes, its instance is not wanted any more, or
+//! somebody asks for it.
+
+use super::follower::{is_caught_up, is_healthy_follower};
+use super::roster::Roster;
+use super::sealing;
+use super::step::{Situation, Step};
+use crate::event;
+use crate::plan::Record;
+use crate::protocol::{MemberState, Role};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use porpoise_crds::{RequestOutcome, Switchover, SwitchoverRequest};
+use std::time::Duration;
+
+/// How long a request waits for a member that can take over.
+const REQUEST: Duration = Duration::from_mins(1);
+
+/// What becomes of the wishes to move the primary.
+#[derive(Default)]
+pub(super) struct Handover {
+    /// It is moved now.
+    pub(super) step: Option<Step>,
+    /// News about `spec.switchover`.
+    pub(super) request: Option<SwitchoverRequest>,
+}
+
+/// Decides while the primary reigns and nothing else goes on.
+pub(super) fn next(roster: &Roster<'_>, record: &Record, primary: &MemberState) -> Handover {
+    if let Some(why) = must_move(roster, primary) {
+        return Handover { step: to_anybody(roster, record, primary, &why), request: None };
+    }
+    match pending(roster) {
+        Some((wish, seen_at)) => on_request(roster, record, primary, wish, seen_at),
+        None => Handover::default(),
+    }
+}
+
+/// Why the primary cannot stay where it is, if so.
+fn must_move(roster: &Roster<'_>, primary: &MemberState) -> Option<String> {
+    if !roster.is_wanted(&primary.instance) {
+        return Some(format!("{} is to be removed", primary.instance));
+    }
+    let ends = roster.view.pods.get(&primary.instance).is_some_and(|pod| pod.terminating);
+    ends.then(|| format!("the Pod of {} is about to end", primary.instance))
+}
+
+/// The request that was not served yet, and since when it is known.
+fn pending<'a>(roster: &Roster<'a>) -> Option<(&'a Switchover, MicroTime)> {
+    let wish = roster.view.object.spec.switchover.as_ref()?;
+    let known = roster.view.object.status.as_ref().and_then(|status| status.switchover.as_ref());
+    match known.filter(|known| known.request_id == wish.request_id) {
+        Some(known) if known.outcome != RequestOutcome::Waiting => None,
+        Some(known) => Some((wish, known.seen_at.clone())),
+        None => Some((wish, MicroTime(roster.view.now))),
+    }
+}
+
+fn on_request(
+    roster: &Roster<'_>,
+    record: &Record,
+    primary: &MemberState,
+    wish: &Switchover,
+    seen_at: MicroTime,
+) -> Handover {
+    let elapsed = roster.since(&seen_at);
+    let answer = |outcome, message: String| {
+        Some(SwitchoverRequest { request_id: wish.request_id.clone(), outcome, seen_at, message })
+    };
+    if wish.target.as_deref() == Some(primary.instance.as_str()) {
+        let message = format!("{} is the primary already", primary.instance);
+        return Handover { step: None, request: answer(RequestOutcome::Started, message) };
+    }
+    if let Some(to) = candidate(roster, primary, wish.target.as_deref()) {
+        let why = format!("requested by spec.switchover {}", wish.request_id);
+        let step = begin(roster, record, &to, &why);
+        return Handover {
+            step: Some(step),
+            request: answer(RequestOutcome::Started, format!("{to} takes over")),
+        };
+    }
+    let message = obstacle(roster, wish);
+    let outcome = if elapsed < REQUEST { RequestOutcome::Waiting } else { RequestOutcome::Refused };
+    Handover { step: None, request: answer(outcome, message) }
+}
+
+fn obstacle(roster: &Roster<'_>, wish: &Switchover) -> String {
+    match wish.target.as_deref() {
+        Some(target) if !roster.instances().iter().any(|name| name == target) => {
+            format!("there is no instance {target}")
+        }
+        Some(target) => format!("{target} is no member that follows the primary and has caught up"),
+        None => "no replica follows the primary and has caught up".to_owned(),
+    }
+}
+
+fn begin(roster: &Roster<'_>, record: &Record, to: &str, why: &str) -> Step {
+    let reason = format!("{why}; {to} takes over");
+    let next = sealing::begin(roster, record, Some(to.to_owned()), reason.clone());
+    let term = next.term.to_string();
+    Step::record(Situation::Reigning, next, reason.clone())
+        .with_event(event::TERM_RAISED.event(&[("term", &term), ("reason", &reason)]))
+}
+
+/// The record that begins a handover to whoever is best; absent when nobody can take over now.
+pub(super) fn to_anybody(
+    roster: &Roster<'_>,
+    record: &Record,
+    primary: &MemberState,
+    why: &str,
+) -> Option<Step> {
+    candidate(roster, primary, None).map(|to| begin(roster, record, &to, why))
+}
+
+/// A wanted member of the claim that follows and is caught up; the one asked for, if one is.
+fn candidate(roster: &Roster<'_>, primary: &MemberState, target: Option<&str>) -> Option<String> {
+    if !matches!(primary.role, Role::Primary { admitting: true, .. }) {
+        return None;
+    }
+    roster
+        .answered()
+        .filter(|state| target.is_none_or(|target| target == state.instance))
+        .filter(|state| !roster.is_leaving(&state.instance) && is_healthy_follower(roster, primary, state))
+        .find(|state| is_caught_up(primary, state))
+        .map(|state| state.instance.clone())
+}

@@ -1,0 +1,214 @@
+//! A cluster that shall exist: its objects, the protocol's step, the route, the Pods' metadata.
+
+use super::rollout::{self, Rollout};
+use super::roster::{Roster, reigns_in};
+use super::step::{Situation, Step, recorded};
+use super::{changeover, quorum, status};
+use crate::build;
+use crate::names::{READS_LABEL, ROLE_LABEL, ordinal};
+use crate::plan::{Deletion, Desired, Metadata, Plan};
+use crate::protocol::{MemberState, Role};
+use crate::quantity::Amount;
+use crate::validate::Cluster;
+use crate::view::ClusterView;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use porpoise_crds::{FINALIZER, OperationKind};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Pause between looks while something is going on.
+const BUSY: Duration = Duration::from_millis(250);
+/// Pause between looks at a cluster that is well. Its members tell by themselves when something matters.
+const CALM: Duration = Duration::from_secs(20);
+
+/// Decides for a valid cluster.
+pub(super) fn plan(cluster: &Cluster, view: &ClusterView, mut plan: Plan) -> Plan {
+    plan.look_again = BUSY;
+    if !view.object.metadata.finalizers.as_ref().is_some_and(|keys| keys.iter().any(|key| key == FINALIZER)) {
+        plan.finalizer = Some(true);
+        "guarding the deletion of a new cluster".clone_into(&mut plan.reason);
+        return plan;
+    }
+    if view.namespace_terminating {
+        "the namespace is being deleted; nothing is created in it".clone_into(&mut plan.reason);
+        return plan;
+    }
+    let step = protocol(cluster, view, &mut plan);
+    objects(cluster, view, &step, &mut plan);
+    // In the middle of a failover labels would only follow every step of it.
+    if !matches!(step.situation, Situation::Sealing | Situation::Promoting) {
+        plan.pod_metadata = pod_metadata(cluster, view);
+    }
+    grow_claims(cluster, view, &mut plan);
+    plan.record.clone_from(&step.record);
+    plan.orders.clone_from(&step.orders);
+    plan.events.extend(step.events.iter().cloned());
+    plan.reason.clone_from(&step.reason);
+    status::report(cluster, view, &step, &mut plan);
+    changeover::remember(view, plan.record.as_ref(), &mut plan.status);
+    if step.request.is_some() {
+        plan.status.switchover.clone_from(&step.request);
+    }
+    plan.look_again = if plan.status.phase.is_some_and(super::is_resting) { CALM } else { BUSY };
+    plan
+}
+
+/// The protocol's step, with a rollout on top when the step has nothing to do.
+pub(super) fn protocol(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) -> Step {
+    if cluster.spec.hibernated {
+        return Step::wait(Situation::Waiting, "hibernated by request");
+    }
+    let step = quorum::step(cluster, view);
+    let record = recorded(&view.object.status.clone().unwrap_or_default());
+    let Some(claim) = record.quorum.as_ref().filter(|_| step.record.is_none() && step.orders.is_empty())
+    else {
+        return step;
+    };
+    let roster = Roster { cluster, view, claim, term: record.term };
+    match rollout::next(&roster, &record) {
+        Rollout::Nothing => step,
+        Rollout::Replace(deletion) => {
+            plan.deletions.push(deletion);
+            step
+        }
+        Rollout::Move(step) => *step,
+    }
+}
+
+/// Owned objects in the order of apply (architecture.md §3).
+fn objects(cluster: &Cluster, view: &ClusterView, step: &Step, plan: &mut Plan) {
+    plan.secrets = true;
+    let mut objects = vec![
+        Desired::ConfigMap(Box::new(build::config_map(cluster))),
+        Desired::ServiceAccount(Box::new(build::service_account(cluster))),
+    ];
+    match build::network_policy(cluster) {
+        Some(policy) => objects.push(Desired::NetworkPolicy(Box::new(policy))),
+        None => plan.deletions.push(Deletion::NetworkPolicy { name: cluster.names.cluster().to_owned() }),
+    }
+    objects.push(Desired::Service(Box::new(build::members_service(cluster))));
+    objects.push(Desired::PodDisruptionBudget(Box::new(build::disruption_budget(cluster))));
+    let stateful_set = build::stateful_set(
+        cluster,
+        &build::PodInputs::of(&view.object),
+        replicas(cluster, view),
+        view.stateful_set.as_ref(),
+    );
+    if view.stateful_set.as_ref().is_some_and(|stored| claim_template_differs(cluster, stored)) {
+        plan.deletions.push(Deletion::StatefulSet { name: cluster.names.cluster().to_owned(), orphan: true });
+    } else {
+        objects.push(Desired::StatefulSet(Box::new(stateful_set)));
+    }
+    objects.push(Desired::Service(Box::new(build::primary_service(cluster))));
+    objects.push(Desired::Service(Box::new(build::replicas_service(cluster))));
+    let slice = match route(view, step) {
+        Route::Keep => None,
+        Route::To(name, address, node) => {
+            Some(build::primary_slice(cluster, Some((&name, &address, node.as_deref()))))
+        }
+        Route::Nowhere => Some(build::primary_slice(cluster, None)),
+    };
+    objects.extend(slice.map(|slice| Desired::EndpointSlice(Box::new(slice))));
+    plan.objects = objects;
+}
+
+/// The claim template cannot be changed in place: the `StatefulSet` is replaced around its running Pods.
+fn claim_template_differs(cluster: &Cluster, stored: &StatefulSet) -> bool {
+    let templates = stored.spec.as_ref().and_then(|spec| spec.volume_claim_templates.as_ref());
+    let size = templates
+        .and_then(|all| all.first())
+        .and_then(|claim| claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?.get("storage"));
+    size.and_then(|size| Amount::parse(&size.0).ok())
+        .is_some_and(|amount| amount.units() != cluster.storage_bytes)
+}
+
+/// Instances that must run: all that are wanted and all that the claim still needs.
+pub(super) fn replicas(cluster: &Cluster, view: &ClusterView) -> i32 {
+    if cluster.spec.hibernated {
+        return 0;
+    }
+    let claim = view.object.status.as_ref().and_then(|status| status.quorum.as_ref());
+    let needed = claim
+        .into_iter()
+        .flat_map(|claim| &claim.members)
+        .filter_map(|member| ordinal(&member.name))
+        .map(|ordinal| ordinal + 1)
+        .max()
+        .unwrap_or(0);
+    i32::try_from(cluster.instances.max(needed)).unwrap_or(i32::MAX)
+}
+
+/// Where the rw Service leads.
+enum Route {
+    /// As it does: a failover is one change of the endpoint (H19).
+    Keep,
+    /// To this Pod: instance, address, node.
+    To(String, String, Option<String>),
+    /// Nowhere: there is no primary, and none in sight.
+    Nowhere,
+}
+
+/// The primary of the recorded term; nowhere while there is none for long.
+fn route(view: &ClusterView, step: &Step) -> Route {
+    let status = view.object.status.as_ref();
+    let term = status.and_then(|status| status.term).unwrap_or(0);
+    let primary = status.and_then(|status| status.primary.as_deref());
+    let state = primary.and_then(|name| view.answer(name));
+    // Before it is open: a client that comes early is told so by the server itself, and the nodes need their time.
+    let chosen = status.and_then(|status| status.operation.as_ref()).is_some_and(|operation| {
+        operation.kind == OperationKind::Promoting && operation.target.as_deref() == primary
+    });
+    let is_to_be =
+        |state: &MemberState| chosen && matches!(state.role, Role::Sealed { term: of } if of == term);
+    let open = state.filter(|state| reigns_in(state) == Some(term) || is_to_be(state));
+    let Some(state) = open else { return unopened(step.situation) };
+    let pod = view.pods.get(&state.instance);
+    match pod.and_then(|pod| Some((pod.address.clone()?, pod.node.clone()))) {
+        Some((address, node)) => Route::To(state.instance.clone(), address, node),
+        None => Route::Keep,
+    }
+}
+
+fn unopened(situation: Situation) -> Route {
+    match situation {
+        Situation::Sealing | Situation::Promoting | Situation::Reigning => Route::Keep,
+        Situation::Waiting | Situation::Founding | Situation::NoQuorum => Route::Nowhere,
+    }
+}
+
+/// Role and reads labels, and what the Pods inherit from the object, where they differ.
+fn pod_metadata(cluster: &Cluster, view: &ClusterView) -> BTreeMap<String, Metadata> {
+    let (labels, annotations) = build::pod_metadata(cluster);
+    view.pods
+        .iter()
+        .filter(|(_, pod)| !pod.terminating)
+        .map(|(name, _)| {
+            let mut labels: BTreeMap<String, Option<String>> =
+                labels.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
+            labels.extend(role_labels(view, name));
+            let annotations =
+                annotations.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
+            (name.clone(), Metadata { labels, annotations })
+        })
+        .collect()
+}
+
+fn role_labels(view: &ClusterView, instance: &str) -> [(String, Option<String>); 2] {
+    let (role, reads) = match view.answer(instance).map(|state| &state.role) {
+        Some(Role::Primary { .. }) => (Some("primary"), false),
+        Some(Role::Replica { receiving, applying, .. }) => (Some("replica"), *receiving && *applying),
+        Some(Role::Idle | Role::Sealed { .. }) | None => (None, false),
+    };
+    [
+        (ROLE_LABEL.to_owned(), role.map(str::to_owned)),
+        (READS_LABEL.to_owned(), reads.then(|| "true".to_owned())),
+    ]
+}
+
+fn grow_claims(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) {
+    for (instance, claim) in &view.claims {
+        if claim.bound && claim.size_bytes < cluster.storage_bytes && claim.size_bytes > 0 {
+            plan.claim_sizes.insert(cluster.names.claim(instance), cluster.storage_bytes);
+        }
+    }
+}

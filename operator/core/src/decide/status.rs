@@ -1,0 +1,297 @@
+//! What people and tools are told.
+
+use super::rollout;
+use super::roster::{Roster, reigns_in};
+use super::step::{Situation, Step};
+use crate::condition::{self, ConditionType, News};
+use crate::event;
+use crate::plan::Plan;
+use crate::protocol::{MemberState, Role, ServerPhase};
+use crate::validate::{Cluster, Problem};
+use crate::view::{ClusterView, Look, Trouble, TroubleKind};
+use porpoise_crds::{Endpoints, InstanceRole, InstanceStatus, MySQLClusterStatus, Phase, VersionStatus};
+use std::time::Duration;
+
+/// A paused cluster: only the status says so.
+pub(super) fn paused(view: &ClusterView, mut plan: Plan) -> Plan {
+    let facts =
+        vec![News::new(ConditionType::Progressing, false, "Paused", "reconciling is stopped by spec.paused")];
+    plan.status.phase = Some(Phase::Paused);
+    settle(view, &mut plan.status, facts);
+    "paused by request".clone_into(&mut plan.reason);
+    plan
+}
+
+/// An invalid spec: the running database stays as it is.
+pub(super) fn invalid(view: &ClusterView, problems: &[Problem], mut plan: Plan) -> Plan {
+    let sentences: Vec<String> =
+        problems.iter().map(|problem| format!("{}: {}", problem.field, problem.message)).collect();
+    let message = sentences.join("; ");
+    let reason = problems.first().map_or("Invalid", |problem| problem.reason);
+    if plan.status.phase != Some(Phase::Invalid)
+        || plan.status.observed_generation != view.object.metadata.generation
+    {
+        plan.events.push(event::SPEC_INVALID.event(&[("problems", &message)]));
+    }
+    plan.status.phase = Some(Phase::Invalid);
+    let facts = vec![
+        News::new(ConditionType::ConfigurationValid, false, reason, &message),
+        News::new(ConditionType::Progressing, false, "Invalid", "nothing is changed until the spec is valid"),
+    ];
+    settle(view, &mut plan.status, facts);
+    // What the spec names may appear without a word to us.
+    plan.look_again = Duration::from_secs(15);
+    plan.reason = message;
+    plan
+}
+
+/// The status of a valid cluster.
+pub(super) fn report(cluster: &Cluster, view: &ClusterView, step: &Step, plan: &mut Plan) {
+    let instances = instances(cluster, view);
+    let ready = instances.iter().filter(|instance| instance.ready).count();
+    let phase = phase(cluster, view, step, plan, ready);
+    let facts = facts(cluster, view, step, phase, ready);
+    let status = &mut plan.status;
+    let current =
+        status.primary.as_deref().and_then(|name| view.answer(name)).and_then(|state| state.version.clone());
+    status.phase = Some(phase);
+    status.ready_instances = Some(format!("{ready}/{}", cluster.instances));
+    status.version = Some(VersionStatus {
+        current: current.or_else(|| status.version.as_ref().and_then(|version| version.current.clone())),
+        target: Some(cluster.spec.version.clone()),
+    });
+    status.endpoints = Some(endpoints(cluster));
+    status.selector = Some(selector_text(cluster));
+    status.replicas = Some(i32::try_from(view.pods.len()).unwrap_or(i32::MAX));
+    status.instances = instances;
+    settle(view, status, facts);
+}
+
+fn settle(view: &ClusterView, status: &mut MySQLClusterStatus, facts: Vec<News>) {
+    status.observed_generation = view.object.metadata.generation;
+    status.conditions = condition::conditions(
+        &status.conditions,
+        facts,
+        view.object.metadata.generation.unwrap_or(0),
+        view.now,
+    );
+}
+
+fn selector_text(cluster: &Cluster) -> String {
+    let pairs: Vec<String> =
+        crate::build::selector_labels(cluster).iter().map(|(key, value)| format!("{key}={value}")).collect();
+    pairs.join(",")
+}
+
+fn endpoints(cluster: &Cluster) -> Endpoints {
+    let namespace = cluster.names.namespace();
+    Endpoints {
+        primary: format!("{}.{namespace}.svc.cluster.local", cluster.names.cluster()),
+        replicas: format!("{}.{namespace}.svc.cluster.local", cluster.names.replicas_service()),
+    }
+}
+
+fn instances(cluster: &Cluster, view: &ClusterView) -> Vec<InstanceStatus> {
+    let mut names: Vec<String> =
+        (0..cluster.instances).map(|ordinal| cluster.names.instance(ordinal)).collect();
+    names.extend(view.pods.keys().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
+    names.iter().map(|name| instance(view, name)).collect()
+}
+
+fn instance(view: &ClusterView, name: &str) -> InstanceStatus {
+    let pod = view.pods.get(name);
+    let state = view.answer(name);
+    InstanceStatus {
+        name: name.to_owned(),
+        role: state.map_or(InstanceRole::Unknown, role),
+        ready: pod.is_some_and(|pod| pod.ready && !pod.terminating) && state.is_some_and(serves),
+        version: state.and_then(|state| state.version.clone()),
+        node: pod.and_then(|pod| pod.node.clone()),
+        message: message(view, name),
+    }
+}
+
+fn role(state: &MemberState) -> InstanceRole {
+    match (&state.server, &state.role) {
+        (ServerPhase::Initializing | ServerPhase::Cloning, _) => InstanceRole::Joining,
+        (_, Role::Primary { .. }) => InstanceRole::Primary,
+        (_, Role::Replica { .. }) => InstanceRole::Replica,
+        (_, Role::Idle | Role::Sealed { .. }) => InstanceRole::Unknown,
+    }
+}
+
+fn serves(state: &MemberState) -> bool {
+    match &state.role {
+        Role::Primary { admitting, .. } => *admitting,
+        Role::Replica { receiving, applying, .. } => *receiving && *applying,
+        Role::Idle | Role::Sealed { .. } => false,
+    }
+}
+
+fn message(view: &ClusterView, name: &str) -> String {
+    match view.members.get(name) {
+        None | Some(Look::Absent) => "no running Pod".to_owned(),
+        Some(Look::Silent { reason, .. }) => format!("does not answer: {reason}"),
+        Some(Look::Answered(state)) => match (&state.server, &state.role) {
+            (ServerPhase::ForeignVolume { owner, cluster }, _) => {
+                format!("its volume belongs to {owner} (UID {cluster})")
+            }
+            (ServerPhase::Failed { reason }, _) => reason.clone(),
+            (ServerPhase::Held { reigned }, _) => {
+                format!("was the primary of term {reigned}; waits to hear what it may keep")
+            }
+            (_, Role::Replica { error, .. }) if !error.is_empty() => error.clone(),
+            _ => state.message.clone(),
+        },
+    }
+}
+
+/// The one named state.
+fn phase(cluster: &Cluster, view: &ClusterView, step: &Step, plan: &Plan, ready: usize) -> Phase {
+    if cluster.spec.hibernated {
+        return Phase::Hibernated;
+    }
+    let before = view.object.status.as_ref().and_then(|status| status.phase);
+    let founding = matches!(before, None | Some(Phase::Pending | Phase::Initializing));
+    match step.situation {
+        Situation::Waiting if founding => Phase::Pending,
+        Situation::Founding => Phase::Initializing,
+        Situation::Sealing | Situation::Promoting if founding => Phase::Initializing,
+        Situation::Waiting | Situation::Promoting => Phase::Recovering,
+        Situation::Sealing => Phase::FailingOver,
+        Situation::NoQuorum => Phase::QuorumUnavailable,
+        Situation::Reigning => reigning(cluster, view, plan, ready),
+    }
+}
+
+fn reigning(cluster: &Cluster, view: &ClusterView, plan: &Plan, ready: usize) -> Phase {
+    let wanted = usize::try_from(cluster.instances).unwrap_or(usize::MAX);
+    let Some(claim) = plan.status.quorum.as_ref() else {
+        return Phase::Initializing;
+    };
+    let roster = Roster { cluster, view, claim, term: plan.status.term.unwrap_or(0) };
+    if rollout::is_pending(&roster) || !plan.deletions.iter().all(is_no_pod) {
+        return Phase::Updating;
+    }
+    let members = claim.members.len();
+    let before = view.object.status.as_ref().and_then(|status| status.phase);
+    match (ready == wanted && members == wanted && view.pods.len() == wanted, cluster.is_complete(claim)) {
+        (true, true) => Phase::Healthy,
+        _ if members > wanted => Phase::Scaling,
+        _ if members < wanted && matches!(before, Some(Phase::Healthy | Phase::Scaling)) => Phase::Scaling,
+        _ if matches!(before, Some(Phase::Initializing)) => Phase::Initializing,
+        _ => Phase::Degraded,
+    }
+}
+
+fn is_no_pod(deletion: &crate::plan::Deletion) -> bool {
+    !matches!(deletion, crate::plan::Deletion::Pod { .. })
+}
+
+fn facts(cluster: &Cluster, view: &ClusterView, step: &Step, phase: Phase, ready: usize) -> Vec<News> {
+    let status = view.object.status.as_ref();
+    let primary = status.and_then(|status| status.primary.as_deref()).unwrap_or_default();
+    let term = status.and_then(|status| status.term);
+    let writable = view.answer(primary).is_some_and(|state| serves(state) && reigns_in(state) == term);
+    let resting = super::is_resting(phase);
+    let why = if step.reason.is_empty() { "in progress" } else { step.reason.as_str() };
+    let counts = format!("{ready} of {} instances are ready", cluster.instances);
+    vec![
+        News::new(
+            ConditionType::Ready,
+            phase == Phase::Healthy,
+            phase_reason(phase),
+            &if resting { counts.clone() } else { format!("{counts}; {why}") },
+        ),
+        writable_fact(writable, primary, why),
+        News::new(
+            ConditionType::Progressing,
+            !resting,
+            phase_reason(phase),
+            if resting { "nothing to do" } else { why },
+        ),
+        degraded_fact(view, phase, &counts),
+        News::new(ConditionType::ConfigurationValid, true, "Valid", warnings(cluster)),
+        storage_fact(view),
+        News::new(ConditionType::CertificatesReady, true, "Issued", "certificates are in place"),
+    ]
+}
+
+fn warnings(cluster: &Cluster) -> String {
+    if cluster.warnings.is_empty() {
+        return "the spec is valid".to_owned();
+    }
+    let all: Vec<String> = cluster.warnings.iter().map(|warning| warning.message.clone()).collect();
+    format!("the spec is valid; to consider: {}", all.join("; "))
+}
+
+fn phase_reason(phase: Phase) -> &'static str {
+    phase.word()
+}
+
+fn writable_fact(writable: bool, primary: &str, why: &str) -> News {
+    if writable {
+        News::new(ConditionType::Writable, true, "PrimaryOpen", format!("{primary} accepts writes"))
+    } else {
+        News::new(ConditionType::Writable, false, "NoOpenPrimary", why)
+    }
+}
+
+fn degraded_fact(view: &ClusterView, phase: Phase, counts: &str) -> News {
+    let troubles: Vec<&Trouble> =
+        view.troubles.iter().filter(|trouble| trouble.kind != TroubleKind::VolumeUnavailable).collect();
+    match troubles.first() {
+        Some(first) => News::new(ConditionType::Degraded, true, first.kind.into(), sentences(&troubles)),
+        None if matches!(phase, Phase::Degraded | Phase::QuorumUnavailable | Phase::FailingOver) => {
+            News::new(ConditionType::Degraded, true, phase_reason(phase), counts)
+        }
+        None => News::new(ConditionType::Degraded, false, "AsExpected", "no trouble is known"),
+    }
+}
+
+fn sentences(troubles: &[&Trouble]) -> String {
+    let all: Vec<String> =
+        troubles.iter().map(|trouble| format!("{}: {}", trouble.about, trouble.message)).collect();
+    all.join("; ")
+}
+
+fn storage_fact(view: &ClusterView) -> News {
+    let foreign = view.members.keys().find_map(|name| match view.answer(name)?.server {
+        ServerPhase::ForeignVolume { ref cluster, ref owner } => Some((name, cluster.clone(), owner.clone())),
+        _ => None,
+    });
+    if let Some((name, cluster, owner)) = foreign {
+        let remedy = format!(
+            "the volume of {name} belongs to {owner} (UID {cluster}) and is left untouched; to take it over, annotate its \
+             claim with {}={cluster}; to start empty, delete the claim",
+            crate::names::RETAINED_BY
+        );
+        return News::new(ConditionType::StorageReady, false, "ForeignVolume", &remedy);
+    }
+    let troubles: Vec<&Trouble> =
+        view.troubles.iter().filter(|trouble| trouble.kind == TroubleKind::VolumeUnavailable).collect();
+    if !troubles.is_empty() {
+        return News::new(ConditionType::StorageReady, false, "VolumeUnavailable", sentences(&troubles));
+    }
+    let unbound: Vec<&str> =
+        view.claims.iter().filter(|(_, claim)| !claim.bound).map(|(name, _)| name.as_str()).collect();
+    if !unbound.is_empty() {
+        return News::new(
+            ConditionType::StorageReady,
+            false,
+            "Provisioning",
+            format!("waiting for volumes of {}", unbound.join(", ")),
+        );
+    }
+    let class = view
+        .claims
+        .values()
+        .find_map(|claim| claim.storage_class.clone())
+        .unwrap_or_else(|| "none yet".to_owned());
+    News::new(
+        ConditionType::StorageReady,
+        true,
+        "Bound",
+        format!("volumes are bound; storage class: {class}"),
+    )
+}

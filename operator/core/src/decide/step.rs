@@ -1,0 +1,77 @@
+//! The result of one protocol decision.
+
+use crate::event::Event;
+use crate::plan::Record;
+use crate::protocol::Order;
+use porpoise_crds::{MySQLClusterStatus, SwitchoverRequest};
+
+/// What the protocol does next.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    /// Where the protocol stands.
+    pub(super) situation: Situation,
+    /// Change of the durable record; nothing else is done before it is written.
+    pub(super) record: Option<Record>,
+    /// Orders under the recorded term.
+    pub(super) orders: Vec<Order>,
+    /// News about `spec.switchover`.
+    pub(super) request: Option<SwitchoverRequest>,
+    /// Events to emit.
+    pub(super) events: Vec<Event>,
+    /// Why, in a sentence.
+    pub(super) reason: String,
+}
+
+/// Where the protocol stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Situation {
+    /// No member is known yet.
+    Waiting,
+    /// The first primary is being made.
+    Founding,
+    /// Members are being sealed; there are enough of them, or there may soon be.
+    Sealing,
+    /// Too few members answer.
+    NoQuorum,
+    /// The chosen member is not open yet.
+    Promoting,
+    /// The primary is open. Whether every wanted member takes part is another matter.
+    Reigning,
+}
+
+impl Step {
+    pub(super) fn wait(situation: Situation, reason: impl Into<String>) -> Self {
+        Self {
+            situation,
+            record: None,
+            orders: Vec::new(),
+            request: None,
+            events: Vec::new(),
+            reason: reason.into(),
+        }
+    }
+
+    pub(super) fn record(situation: Situation, record: Record, reason: impl Into<String>) -> Self {
+        Self { record: Some(record), ..Self::wait(situation, reason) }
+    }
+
+    pub(super) fn order(situation: Situation, orders: Vec<Order>, reason: impl Into<String>) -> Self {
+        Self { orders, ..Self::wait(situation, reason) }
+    }
+
+    pub(super) fn with_event(mut self, event: Event) -> Self {
+        self.events.push(event);
+        self
+    }
+}
+
+/// The record as it is stored.
+pub(super) fn recorded(status: &MySQLClusterStatus) -> Record {
+    Record {
+        term: status.term.unwrap_or(0),
+        term_owner: status.term_owner.clone(),
+        quorum: status.quorum.clone(),
+        primary: status.primary.clone(),
+        operation: status.operation.clone(),
+    }
+}

@@ -1,0 +1,8 @@
+//! The decisions, run against a small world whose members obey at once.
+
+mod found;
+mod lifecycle;
+mod protocol;
+mod rejoin;
+mod schedules;
+mod world;

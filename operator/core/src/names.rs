@@ -1,0 +1,136 @@
+//! Names, ports and paths that operator, agent and built objects must agree on.
+
+/// Port of MySQL.
+pub const MYSQL_PORT: u16 = 3306;
+/// Port of the agent's orders and state, mutual TLS.
+pub const AGENT_PORT: u16 = 7306;
+/// Port of the agent's probes and metrics, plain HTTP.
+pub const PROBE_PORT: u16 = 7307;
+
+/// Name of the mysql container.
+pub const CONTAINER: &str = "mysql";
+/// Name of the init container that copies the agent.
+pub const INIT_CONTAINER: &str = "agent";
+/// Name of the claim template; claims are called `data-POD`.
+pub const DATA_VOLUME: &str = "data";
+
+/// Where the volume claim is mounted.
+pub const VOLUME_PATH: &str = "/var/lib/mysql";
+/// mysqld's data directory, inside the volume.
+pub const DATA_PATH: &str = "/var/lib/mysql/data";
+/// The agent's own files (`identity.json`, `promise.json`, `intent.json`), inside the volume.
+pub const AGENT_STATE_PATH: &str = "/var/lib/mysql/porpoise";
+/// Directory of the agent binary (emptyDir).
+pub const AGENT_BIN_PATH: &str = "/porpoise/bin";
+/// Directory of the rendered configuration (`ConfigMap`): `my.cnf` and `agent.json`.
+pub const CONFIG_PATH: &str = "/porpoise/config";
+/// Directory of the managed certificate (Secret): `tls.crt`, `tls.key`, `ca.crt`.
+pub const TLS_PATH: &str = "/porpoise/tls";
+/// Directory of the certificate that clients see, with TLS mode `Secret`; otherwise absent.
+pub const CLIENT_TLS_PATH: &str = "/porpoise/client-tls";
+/// Directory of account passwords (Secret), one file per account of [`ACCOUNTS`].
+pub const ACCOUNTS_PATH: &str = "/porpoise/accounts";
+/// Directory of the application's account (Secret): files `username`, `password`, `database` are read.
+pub const APP_ACCOUNT_PATH: &str = "/porpoise/app";
+/// Directory of sockets and the pid file (emptyDir).
+pub const RUN_PATH: &str = "/run/mysqld";
+
+/// Accounts with a generated password in the Secret `NAME-accounts`, key = account name.
+pub const ACCOUNTS: [&str; 5] = ["agent", "replication", "clone", "backup", "monitor"];
+/// MySQL user of one of [`ACCOUNTS`], such as `porpoise_agent`.
+pub fn account_user(account: &str) -> String {
+    format!("porpoise_{account}")
+}
+/// The private schema, which holds the table `term`.
+pub const PRIVATE_SCHEMA: &str = "porpoise";
+
+/// Seconds that the preStop hook may take: the switch away from this member, then draining.
+pub const PRESTOP_SECONDS: i64 = 15;
+/// Seconds kept back at the end of the grace period, so that the agent and not the kubelet ends mysqld.
+pub const KILL_MARGIN_SECONDS: i64 = 5;
+
+/// Label of the role, `primary` or `replica`, on Pods.
+pub const ROLE_LABEL: &str = "mysql.porpoise.dev/role";
+/// Label that puts a Pod into the ro Service, value `true`.
+pub const READS_LABEL: &str = "mysql.porpoise.dev/reads";
+/// Annotation on a retained claim: UID of the cluster that left it.
+pub const RETAINED_BY: &str = "mysql.porpoise.dev/retained-by";
+
+/// Names of everything that belongs to one cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterNames {
+    name: String,
+    namespace: String,
+}
+
+impl ClusterNames {
+    /// Names for the cluster `name` in `namespace`; both were validated before.
+    pub fn new(name: &str, namespace: &str) -> Self {
+        Self { name: name.to_owned(), namespace: namespace.to_owned() }
+    }
+    /// The cluster's own name: also of its `StatefulSet`, rw Service, `PodDisruptionBudget` and `NetworkPolicy`.
+    pub fn cluster(&self) -> &str {
+        &self.name
+    }
+    /// Namespace of everything.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+    /// The headless Service.
+    pub fn members_service(&self) -> String {
+        format!("{}-members", self.name)
+    }
+    /// The Service that leads to the replicas.
+    pub fn replicas_service(&self) -> String {
+        format!("{}-ro", self.name)
+    }
+    /// The `EndpointSlice` of the rw Service.
+    pub fn primary_slice(&self) -> String {
+        format!("{}-primary", self.name)
+    }
+    /// The `ConfigMap` with `my.cnf` and `agent.json`.
+    pub fn config(&self) -> String {
+        format!("{}-config", self.name)
+    }
+    /// The Secret with the CA; only the operator reads its key.
+    pub fn authority_secret(&self) -> String {
+        format!("{}-ca", self.name)
+    }
+    /// The Secret with the certificate of members.
+    pub fn server_secret(&self) -> String {
+        format!("{}-server", self.name)
+    }
+    /// The Secret with the passwords of [`ACCOUNTS`].
+    pub fn accounts_secret(&self) -> String {
+        format!("{}-accounts", self.name)
+    }
+    /// The Secret for applications.
+    pub fn app_secret(&self) -> String {
+        format!("{}-app", self.name)
+    }
+    /// The `ServiceAccount` of the Pods.
+    pub fn service_account(&self) -> String {
+        format!("{}-mysql", self.name)
+    }
+    /// Instance (and Pod) with this ordinal.
+    pub fn instance(&self, ordinal: u32) -> String {
+        format!("{}-{ordinal}", self.name)
+    }
+    /// Volume claim of an instance.
+    pub fn claim(&self, instance: &str) -> String {
+        format!("{DATA_VOLUME}-{instance}")
+    }
+    /// Stable DNS name of an instance, resolved through the Pod's search domains.
+    pub fn host(&self, instance: &str) -> String {
+        format!("{instance}.{}.{}.svc", self.members_service(), self.namespace)
+    }
+    /// Name in the operator's client certificate.
+    pub fn operator_identity() -> &'static str {
+        "operator.porpoise"
+    }
+}
+
+/// Ordinal in an instance name such as `shop-2`.
+pub fn ordinal(instance: &str) -> Option<u32> {
+    instance.rsplit_once('-').and_then(|(_, tail)| tail.parse().ok())
+}

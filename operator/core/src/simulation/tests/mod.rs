@@ -1,0 +1,3 @@
+mod campaign;
+mod crash;
+mod planted;

@@ -1,0 +1,198 @@
+//! From a `MySQLCluster` as people wrote it to a [`Cluster`] that cannot be wrong.
+//!
+//! Every problem is collected, not only the first. Each says where it is and what to change.
+
+mod inherited;
+mod keys;
+mod mysqld;
+mod naming;
+mod network;
+mod pod;
+mod release;
+pub(crate) mod resources;
+mod storage;
+mod tls;
+mod warnings;
+
+pub use warnings::ACCEPT_WARNINGS;
+
+use crate::mycnf;
+use crate::names::ClusterNames;
+use crate::quantity;
+use crate::view::{ClaimView, References};
+use porpoise_crds::{DeletionPolicy, MySQLCluster, MySQLClusterSpec, Quorum};
+use std::collections::BTreeMap;
+
+/// What the operator process was configured with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Image of the operator itself; its agent is copied into the members.
+    pub operator_image: String,
+    /// Image for a release series; `{version}` is replaced, such as `mysql:{version}`.
+    pub mysql_image: String,
+    /// Namespace of the operator, which may reach the agents.
+    pub operator_namespace: String,
+}
+
+/// A validated cluster: the type is the proof.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cluster {
+    /// Names of everything that belongs to it.
+    pub names: ClusterNames,
+    /// UID of the object.
+    pub uid: String,
+    /// Generation of the spec.
+    pub generation: i64,
+    /// Number of instances that are wanted.
+    pub instances: u32,
+    /// Image that runs mysqld.
+    pub image: String,
+    /// Release series, such as `(9, 7)`.
+    pub series: (u32, u32),
+    /// Size of each volume in bytes.
+    pub storage_bytes: u64,
+    /// What happens to the volumes on deletion.
+    pub deletion_policy: DeletionPolicy,
+    /// The user's settings of mysqld: normalised names, `configMapRef` and `config` merged.
+    pub mysql_settings: BTreeMap<String, String>,
+    /// Rendered `my.cnf`.
+    pub my_cnf: String,
+    /// The rest of the spec, checked.
+    pub spec: MySQLClusterSpec,
+    /// Labels of the object that its children carry.
+    pub inherited_labels: BTreeMap<String, String>,
+    /// Annotations of the object that its children carry.
+    pub inherited_annotations: BTreeMap<String, String>,
+    /// What is allowed but worth a thought; empty when the object accepts warnings by annotation.
+    pub warnings: Vec<Warning>,
+    /// The operator's settings.
+    pub settings: Settings,
+}
+
+impl Cluster {
+    /// How many other members must have a transaction before it is acknowledged, once the cluster is complete:
+    /// floor(N/2) (ha.md §1).
+    pub fn wanted_k(&self) -> i32 {
+        i32::try_from(self.instances / 2).unwrap_or(i32::MAX)
+    }
+    /// Whether the claim is as strong as the spec asks for.
+    pub fn is_complete(&self, claim: &Quorum) -> bool {
+        claim.k >= self.wanted_k()
+    }
+}
+
+/// Something in the spec that cannot be carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Path of the field, such as `spec.storage.size`.
+    pub field: String,
+    /// `PascalCase` reason, for conditions.
+    pub reason: &'static str,
+    /// What is wrong and what to change.
+    pub message: String,
+}
+
+impl Problem {
+    fn new(field: impl Into<String>, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { field: field.into(), reason, message: message.into() }
+    }
+}
+
+/// Something that works but that the user should know (B34).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// `PascalCase` reason.
+    pub reason: &'static str,
+    /// What to consider.
+    pub message: String,
+}
+
+/// What exists already and limits what the spec may ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Stored {
+    /// Size of the smallest volume claim in bytes; absent: there is none.
+    pub size_bytes: Option<u64>,
+    /// `StorageClass` of the volume claims; absent: there is none, or it has none.
+    pub storage_class: Option<String>,
+    /// Release series that the data was last used with.
+    pub series: Option<(u32, u32)>,
+}
+
+impl Stored {
+    /// What status and volume claims tell.
+    pub fn new(object: &MySQLCluster, claims: &BTreeMap<String, ClaimView>) -> Self {
+        let status = object.status.as_ref();
+        let current = status.and_then(|status| status.version.as_ref()?.current.as_deref());
+        Self {
+            size_bytes: claims.values().map(|claim| claim.size_bytes).min(),
+            storage_class: claims.values().find_map(|claim| claim.storage_class.clone()),
+            series: current.and_then(release::series_of),
+        }
+    }
+}
+
+/// Checks everything that can be checked without writing.
+///
+/// # Errors
+/// Every problem that was found, in the order of the spec.
+pub fn cluster(
+    object: &MySQLCluster,
+    references: &References,
+    stored: &Stored,
+    settings: &Settings,
+) -> Result<Cluster, Vec<Problem>> {
+    let spec = &object.spec;
+    let mut problems = naming::problems(object, references);
+    problems.extend(release::problems(spec, stored));
+    problems.extend(storage::problems(&spec.storage, references, stored));
+    problems.extend(resources::problems(&spec.resources));
+    problems.extend(mysqld::problems(&spec.mysql, references));
+    problems.extend(tls::problems(&spec.tls, references));
+    problems.extend(network::problems(spec));
+    problems.extend(pod::problems(&spec.pod));
+    if problems.is_empty() { Ok(assemble(object, references, settings)) } else { Err(problems) }
+}
+
+/// The validated cluster; nothing in here can fail any more.
+fn assemble(object: &MySQLCluster, references: &References, settings: &Settings) -> Cluster {
+    let meta = &object.metadata;
+    let mut spec = object.spec.clone();
+    // An empty class would mean "no dynamic volumes" in a claim; people mean the default (A7).
+    spec.storage.storage_class_name = spec.storage.storage_class_name.filter(|class| !class.is_empty());
+    let storage_bytes = quantity::bytes(&spec.storage.size).unwrap_or_default();
+    let mysql_settings = mysqld::merged(&spec.mysql, references);
+    Cluster {
+        names: ClusterNames::new(
+            meta.name.as_deref().unwrap_or_default(),
+            meta.namespace.as_deref().unwrap_or_default(),
+        ),
+        uid: meta.uid.clone().unwrap_or_default(),
+        generation: meta.generation.unwrap_or_default(),
+        instances: u32::try_from(spec.instances).unwrap_or_default(),
+        image: release::image(&spec, settings),
+        series: release::series_of(&spec.version).unwrap_or_default(),
+        storage_bytes,
+        deletion_policy: spec.storage.deletion_policy,
+        my_cnf: my_cnf(&spec, &mysql_settings, storage_bytes),
+        mysql_settings,
+        inherited_labels: inherited::labels(meta),
+        inherited_annotations: inherited::annotations(meta),
+        warnings: warnings::warnings(object),
+        spec,
+        settings: settings.clone(),
+    }
+}
+
+fn my_cnf(spec: &MySQLClusterSpec, settings: &BTreeMap<String, String>, storage_bytes: u64) -> String {
+    let resources = resources::effective(&spec.resources);
+    mycnf::render(&mycnf::Inputs {
+        spec,
+        settings,
+        memory_bytes: resources.memory_bytes(),
+        cpu_millis: resources.cpu_millis(),
+        storage_bytes,
+    })
+}
+
+#[cfg(test)]
+mod tests;

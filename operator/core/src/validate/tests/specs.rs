@@ -1,0 +1,178 @@
+use super::*;
+
+/// Each spec has exactly one problem.
+fn assert_all_refused<const N: usize>(table: [(Value, Refusal); N]) {
+    for (spec, refusal) in table {
+        assert_refused(&problems(&object(&spec)), refusal, &spec.to_string());
+    }
+}
+
+#[test]
+fn release_table() {
+    assert_all_refused([
+        (json!({"instances": 0}), ("spec.instances", "InvalidInstances", "1 to 9")),
+        (json!({"instances": 10}), ("spec.instances", "InvalidInstances", "1 to 9")),
+        (json!({"instances": -3}), ("spec.instances", "InvalidInstances", "1 to 9")),
+        (json!({"version": "9.5"}), ("spec.version", "UnknownVersion", "choose 8.4 or 9.7")),
+        (json!({"version": "9.7.4"}), ("spec.version", "UnknownVersion", "choose 8.4 or 9.7")),
+        (json!({"version": ""}), ("spec.version", "UnknownVersion", "choose 8.4 or 9.7")),
+        (json!({"image": ""}), ("spec.image", "InvalidImage", "REGISTRY/NAME:TAG")),
+        (json!({"image": "mysql 9"}), ("spec.image", "InvalidImage", "REGISTRY/NAME:TAG")),
+    ]);
+}
+
+#[test]
+fn storage_table() {
+    assert_all_refused([
+        (
+            json!({"storage": {"size": "10"}}),
+            ("spec.storage.size", "StorageTooSmall", "10 is 10 bytes; ask for at least 1Gi"),
+        ),
+        (json!({"storage": {"size": 10}}), ("spec.storage.size", "StorageTooSmall", "10 bytes")),
+        (json!({"storage": {"size": "1G"}}), ("spec.storage.size", "StorageTooSmall", "at least 1Gi")),
+        (json!({"storage": {"size": "0"}}), ("spec.storage.size", "StorageTooSmall", "at least 1Gi")),
+        (json!({"storage": {"size": "-20Gi"}}), ("spec.storage.size", "StorageTooSmall", "at least 1Gi")),
+        (json!({"storage": {"size": ""}}), ("spec.storage.size", "InvalidQuantity", "20Gi")),
+        (json!({"storage": {"size": "20gb"}}), ("spec.storage.size", "InvalidQuantity", "20Gi")),
+    ]);
+}
+
+#[test]
+fn resources_table() {
+    assert_all_refused([
+        (
+            json!({"resources": {"limits": {"memory": "1gb"}}}),
+            ("spec.resources.limits.memory", "InvalidQuantity", "4Gi"),
+        ),
+        (
+            json!({"resources": {"limits": {"cpu": "0"}}}),
+            ("spec.resources.limits.cpu", "InvalidQuantity", "more than 0"),
+        ),
+        (
+            json!({"resources": {"limits": {"memory": "511Mi"}}}),
+            ("spec.resources.limits.memory", "MemoryTooSmall", "512Mi"),
+        ),
+        (
+            json!({"resources": {"limits": {"mem": "1Gi"}}}),
+            ("spec.resources.limits.mem", "UnknownResource", "use cpu, memory"),
+        ),
+        (
+            json!({"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1500m"}}}),
+            ("spec.resources.requests.cpu", "RequestAboveLimit", "limit 1500m"),
+        ),
+    ]);
+}
+
+#[test]
+fn certificates_and_config_map_table() {
+    assert_all_refused([
+        (json!({"tls": {"mode": "Secret"}}), ("spec.tls.secretName", "SecretNameMissing", "set it")),
+        (
+            json!({"tls": {"mode": "Secret", "secretName": ""}}),
+            ("spec.tls.secretName", "SecretNameMissing", "set it"),
+        ),
+        (
+            json!({"tls": {"mode": "Secret", "secretName": "web"}}),
+            ("spec.tls.secretName", "SecretMissing", "create it"),
+        ),
+        (json!({"tls": {"secretName": "web"}}), ("spec.tls.secretName", "SecretUnused", "remove the name")),
+        (
+            json!({"mysql": {"configMapRef": {"name": "extra"}}}),
+            ("spec.mysql.configMapRef.name", "ConfigMapMissing", "create it"),
+        ),
+    ]);
+}
+
+#[test]
+fn network_table() {
+    assert_all_refused([
+        (
+            json!({"services": {"primary": {"loadBalancerSourceRanges": ["10.0.0.0/8"]}}}),
+            ("spec.services.primary.loadBalancerSourceRanges", "SourceRangesUnused", "set the type"),
+        ),
+        (
+            json!({"services": {"replicas": {"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.0"]}}}),
+            ("spec.services.replicas.loadBalancerSourceRanges", "InvalidAddressBlock", "10.0.0.0/8"),
+        ),
+        (
+            json!({"services": {"primary": {"annotations": {"mysql.porpoise.dev/x": "1"}}}}),
+            ("spec.services.primary.annotations[\"mysql.porpoise.dev/x\"]", "ReservedKey", "another key"),
+        ),
+        (
+            json!({"networkPolicy": {"allowFrom": [{}]}}),
+            ("spec.networkPolicy.allowFrom[0]", "InvalidPeer", "podSelector"),
+        ),
+        (
+            json!({"networkPolicy": {"allowFrom": [{"podSelector": {}, "ipBlock": {"cidr": "10.0.0.0/8"}}]}}),
+            ("spec.networkPolicy.allowFrom[0]", "InvalidPeer", "podSelector"),
+        ),
+        (
+            json!({"networkPolicy": {"allowFrom": [{"podSelector": {}}, {"ipBlock": {"cidr": "10.0.0.0/33"}}]}}),
+            ("spec.networkPolicy.allowFrom[1].ipBlock", "InvalidAddressBlock", "10.0.0.0/8"),
+        ),
+    ]);
+}
+
+#[test]
+fn pod_table() {
+    assert_all_refused([
+        (
+            json!({"pod": {"terminationGracePeriodSeconds": 29}}),
+            ("spec.pod.terminationGracePeriodSeconds", "InvalidGracePeriod", "30 to 3600"),
+        ),
+        (
+            json!({"pod": {"terminationGracePeriodSeconds": 3601}}),
+            ("spec.pod.terminationGracePeriodSeconds", "InvalidGracePeriod", "30 to 3600"),
+        ),
+        (
+            json!({"pod": {"labels": {"app.kubernetes.io/name": "x"}}}),
+            ("spec.pod.labels[\"app.kubernetes.io/name\"]", "ReservedKey", "another key"),
+        ),
+        (
+            json!({"pod": {"labels": {"mysql.porpoise.dev/role": "x"}}}),
+            ("spec.pod.labels[\"mysql.porpoise.dev/role\"]", "ReservedKey", "another key"),
+        ),
+        (
+            json!({"pod": {"labels": {"team": "a b"}}}),
+            ("spec.pod.labels[\"team\"]", "InvalidLabel", "63 letters"),
+        ),
+        (
+            json!({"pod": {"labels": {"/team": "a"}}}),
+            ("spec.pod.labels[\"/team\"]", "InvalidKey", "example.com/team"),
+        ),
+        (
+            json!({"pod": {"annotations": {"te am": "a"}}}),
+            ("spec.pod.annotations[\"te am\"]", "InvalidKey", "example.com/team"),
+        ),
+        (
+            json!({"pod": {"annotations": {"mysql.porpoise.dev/inputs": "a"}}}),
+            ("spec.pod.annotations[\"mysql.porpoise.dev/inputs\"]", "ReservedKey", "another key"),
+        ),
+        (
+            json!({"pod": {"serviceAccountAnnotations": {"": "a"}}}),
+            ("spec.pod.serviceAccountAnnotations[\"\"]", "InvalidKey", "example.com/team"),
+        ),
+    ]);
+}
+
+#[test]
+fn variables_table() {
+    assert_all_refused([
+        (
+            json!({"pod": {"env": [{"name": "POD_NAME", "value": "x"}]}}),
+            ("spec.pod.env[\"POD_NAME\"]", "ReservedVariable", "remove it"),
+        ),
+        (
+            json!({"pod": {"env": [{"name": "PORPOISE_X", "value": "x"}]}}),
+            ("spec.pod.env[\"PORPOISE_X\"]", "ReservedVariable", "remove it"),
+        ),
+        (
+            json!({"pod": {"env": [{"name": "1X", "value": "x"}]}}),
+            ("spec.pod.env[\"1X\"]", "InvalidVariable", "letters"),
+        ),
+        (
+            json!({"pod": {"env": [{"name": "TZ", "value": "x"}, {"name": "TZ", "value": "y"}]}}),
+            ("spec.pod.env[\"TZ\"]", "DuplicateVariable", "keep one"),
+        ),
+    ]);
+}

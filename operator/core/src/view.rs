@@ -1,0 +1,145 @@
+//! What the operator sees in one pass. Reading never fails here: a missing thing is data.
+
+use crate::protocol::MemberState;
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use porpoise_crds::MySQLCluster;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Everything one decision depends on.
+#[derive(Clone, Debug)]
+pub struct ClusterView {
+    /// The wall clock, for times that people read.
+    pub now: Timestamp,
+    /// Identity of this operator process.
+    pub operator: String,
+    /// The object as it was read, with its resourceVersion.
+    pub object: MySQLCluster,
+    /// The namespace is being deleted: nothing may be created in it.
+    pub namespace_terminating: bool,
+    /// The owned `StatefulSet`, if it exists.
+    pub stateful_set: Option<StatefulSet>,
+    /// Pods of this cluster by instance name.
+    pub pods: BTreeMap<String, PodView>,
+    /// Volume claims of this cluster by instance name.
+    pub claims: BTreeMap<String, ClaimView>,
+    /// What each instance's agent answered, for every instance that has a Pod or stands in the claim.
+    pub members: BTreeMap<String, Look>,
+    /// What the spec refers to outside this object.
+    pub references: References,
+    /// Refusals and troubles reported by Kubernetes for our objects, in its words.
+    pub troubles: Vec<Trouble>,
+}
+
+/// One look at a member.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Look {
+    /// There is no running Pod to ask.
+    Absent,
+    /// The agent did not answer.
+    Silent {
+        /// What went wrong, in a sentence.
+        reason: String,
+        /// Time since it last answered this operator process.
+        lasting: Duration,
+    },
+    /// The agent answered just now.
+    Answered(Box<MemberState>),
+}
+
+impl Look {
+    /// What the agent answered, if it did.
+    pub fn answer(&self) -> Option<&MemberState> {
+        match self {
+            Self::Answered(state) => Some(state),
+            Self::Absent | Self::Silent { .. } => None,
+        }
+    }
+}
+
+impl ClusterView {
+    /// What the instance's agent answered, if it did.
+    pub fn answer(&self, instance: &str) -> Option<&MemberState> {
+        self.members.get(instance).and_then(Look::answer)
+    }
+}
+
+/// What matters of a Pod.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PodView {
+    /// UID of the Pod.
+    pub uid: String,
+    /// Address, once it has one.
+    pub address: Option<String>,
+    /// Node it was bound to.
+    pub node: Option<String>,
+    /// Kubernetes regards it as ready.
+    pub ready: bool,
+    /// It is being deleted.
+    pub terminating: bool,
+    /// Revision of the template it was made from (label `controller-revision-hash`).
+    pub revision: Option<String>,
+    /// Value of the role label.
+    pub role: Option<String>,
+    /// Value of the reads label is `true`.
+    pub reads: bool,
+}
+
+/// What matters of a volume claim.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ClaimView {
+    /// UID of the claim.
+    pub uid: String,
+    /// It is bound to a volume.
+    pub bound: bool,
+    /// It is being deleted.
+    pub terminating: bool,
+    /// UID of the cluster that left it on purpose (annotation `mysql.porpoise.dev/retained-by`).
+    pub retained_by: Option<String>,
+    /// Requested size in bytes.
+    pub size_bytes: u64,
+    /// `StorageClass` in use.
+    pub storage_class: Option<String>,
+}
+
+/// What the spec refers to outside itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct References {
+    /// Content of `spec.mysql.configMapRef`; absent when it is named but does not exist.
+    pub config_map: Option<BTreeMap<String, String>>,
+    /// Keys of the Secret `spec.tls.secretName`; absent when it is named but does not exist.
+    pub tls_secret_keys: Option<Vec<String>>,
+    /// Whether the `StorageClass` of `spec.storage.storageClassName` exists; absent: none named, or not allowed to look.
+    pub storage_class_exists: Option<bool>,
+    /// Names of objects that this cluster must own but that belong to something else, such as `Service shop-ro`.
+    pub taken_names: Vec<String>,
+}
+
+/// A refusal or trouble that Kubernetes reported.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Trouble {
+    /// Sort of trouble.
+    pub kind: TroubleKind,
+    /// Object it is about, such as `Pod shop-1`.
+    pub about: String,
+    /// Kubernetes' own words.
+    pub message: String,
+}
+
+/// Sorts of trouble; each is a condition reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr)]
+pub enum TroubleKind {
+    /// A quota refused the Pod or claim.
+    QuotaExceeded,
+    /// Admission (Pod Security, a policy) refused the Pod.
+    PodRefused,
+    /// No node can take the Pod.
+    Unschedulable,
+    /// The image cannot be pulled.
+    ImageUnavailable,
+    /// A container ends again and again.
+    CrashLooping,
+    /// The volume cannot be provided or mounted.
+    VolumeUnavailable,
+}
