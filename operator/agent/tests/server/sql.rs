@@ -37,8 +37,12 @@ pub async fn run(connection: &mut MySqlConnection, sql: &str) -> Result<(), sqlx
 }
 
 pub async fn number(connection: &mut MySqlConnection, sql: &str) -> i64 {
+    text(connection, sql).await.parse().unwrap()
+}
+
+pub async fn text(connection: &mut MySqlConnection, sql: &str) -> String {
     let row = connection.fetch_one(sqlx::raw_sql(AssertSqlSafe(sql))).await.expect(sql);
-    row.try_get_unchecked::<String, _>(0).unwrap().parse().unwrap()
+    row.try_get_unchecked(0).unwrap()
 }
 
 /// As the agent over the socket, whatever the server's mode.

@@ -1,6 +1,7 @@
 //! A few agents with real servers on this machine, each process 1 of its own PID namespace, on its own loopback
 //! address. The test plays the operator.
 
+use crate::sql;
 use jiff::Timestamp;
 use porpoise_core::mycnf;
 use porpoise_core::names::ClusterNames;
@@ -204,6 +205,20 @@ impl World {
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Waits until the member has executed what another one has now. The servers are asked, for what agents tell lags behind.
+    pub async fn level(&self, index: usize, with: usize) {
+        let executed = sql::text(&mut sql::inside(&self.members[with]).await, "SELECT @@gtid_executed").await;
+        let wait = format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{executed}', {})", LONG.as_secs());
+        let late = sql::number(&mut sql::inside(&self.members[index]).await, &wait).await;
+        assert_eq!(
+            late,
+            0,
+            "{} lacks {executed}: {:?}",
+            self.members[index].name,
+            self.try_state(index).await
+        );
     }
 
     pub async fn running(&self, index: usize) -> MemberState {
