@@ -68,7 +68,8 @@ impl Pursuit {
         signs
     }
 
-    /// The claim's proof is taken back first, so that nobody lets clients in again before a new one.
+    /// The claim's proof is taken back first, so that nobody lets clients in again before a new one. Whoever is letting them
+    /// in right now holds the gate; its statements come before these.
     async fn fence(&self, run: u64) {
         tracing::warn!(
             seconds = UNACKNOWLEDGED.as_secs(),
@@ -82,7 +83,10 @@ impl Pursuit {
             (reign.proven_k, reign.admitting) = (None, false);
         }
         super::promote::stand(self, run);
-        let turned_away = timeout(FENCE, turn_away(self));
+        let turned_away = timeout(FENCE, async {
+            let _gate = self.gate.lock().await;
+            turn_away(self).await
+        });
         if !matches!(turned_away.await, Ok(Ok(()))) && self.supervisor.now().run() == Some(run) {
             tracing::warn!("mysqld does not turn clients away: killing it");
             self.supervisor.kill();

@@ -148,6 +148,8 @@ pub struct Pursuit {
     admin: Session,
     door: Door,
     memory: Mutex<Memory>,
+    /// Held while clients are let in or turned away.
+    gate: tokio::sync::Mutex<()>,
     exclusive: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -160,6 +162,7 @@ impl Pursuit {
             admin: Session::start(door.clone()),
             door,
             memory: Mutex::default(),
+            gate: tokio::sync::Mutex::default(),
             exclusive: Arc::default(),
         }
     }

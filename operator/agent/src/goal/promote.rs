@@ -1,7 +1,7 @@
 //! Being the primary of a term (ha.md §1, §4): apply what was received, open writes with clients still out, record the
 //! term, and let clients in when the record is acknowledged.
 
-use super::seal::{is_closed, kick_clients, settle, step_down, stop_threads};
+use super::seal::{is_closed, kick_clients, settle, step_down, stop_threads, turn_away};
 use super::{BRIEF, GoalError, Progress, Pursuit, Reign, THREADS, accounts, rejoin};
 use crate::member::Stance;
 use crate::mysql::{SqlError, Statement, statements};
@@ -47,7 +47,9 @@ pub(super) async fn step(pursuit: &Arc<Pursuit>, run: u64, wanted: Wanted) -> Re
         prove(pursuit, run, wanted).await?;
     }
     accounts::ensure(pursuit).await?;
-    admit(pursuit, run, wanted).await?;
+    if !admit(pursuit, run, wanted).await? {
+        return Ok(Progress::Waits("acknowledgements".into()));
+    }
     unblock(pursuit).await?;
     Ok(Progress::Reached)
 }
@@ -230,25 +232,33 @@ async fn unblock(pursuit: &Pursuit) -> Result<(), GoalError> {
     Ok(())
 }
 
-/// Lets clients in, or keeps them out.
-async fn admit(pursuit: &Pursuit, run: u64, wanted: Wanted) -> Result<(), GoalError> {
+/// Lets clients in, or keeps them out; false if the proof was taken back meanwhile. Holding the gate, so that a fence
+/// comes before this and is seen, or after it (ha.md §2).
+async fn admit(pursuit: &Pursuit, run: u64, wanted: Wanted) -> Result<bool, GoalError> {
+    let _gate = pursuit.gate.lock().await;
     let facts = pursuit.look().await?;
-    if let Some(reign) = pursuit.memory().reign.as_mut() {
-        reign.admitting = wanted.admit;
+    let is_proven = match pursuit.memory().reign.as_mut() {
+        Some(reign) if reign.proven_k == Some(wanted.k) => {
+            reign.admitting = wanted.admit;
+            true
+        }
+        _ => false,
+    };
+    if !is_proven {
+        return Ok(false);
     }
     if wanted.admit {
         if facts.is_offline {
             run_step(pursuit, statements::set_offline(false)).await?;
         }
         stand(pursuit, run);
-        return Ok(());
+        return Ok(true);
     }
     stand(pursuit, run);
     if !facts.is_offline {
-        run_step(pursuit, statements::set_offline(true)).await?;
-        kick_clients(pursuit).await.map_err(GoalError::step)?;
+        turn_away(pursuit).await.map_err(GoalError::step)?;
     }
-    Ok(())
+    Ok(true)
 }
 
 pub(super) fn stand(pursuit: &Pursuit, run: u64) {

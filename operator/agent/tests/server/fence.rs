@@ -32,6 +32,28 @@ async fn a_primary_without_acknowledgements_turns_its_clients_away_until_they_re
     world.until(0, "clients let in", admits).await;
 }
 
+/// Letting clients in again was under way when the fence fell, held up by something else than acknowledgements.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_let_in_again_before_a_new_proof() {
+    let world = World::cluster(2, 1).await;
+    let mut holder = sql::inside(&world.members[0]).await;
+    sql::run(&mut holder, "BEGIN").await.unwrap();
+    let lock = "SELECT COUNT(*) FROM porpoise.accounts_state WHERE id = 1 FOR UPDATE";
+    assert_eq!(sql::number(&mut holder, lock).await, 1);
+    std::fs::write(world.members[0].path("app/password"), "Another'pass-4Zd").unwrap();
+    while sql::number(&mut holder, "SELECT COUNT(*) FROM performance_schema.data_lock_waits").await == 0 {}
+    world.members[1].signal_agent(Signal::SIGSTOP);
+    world.members[1].signal_mysqld(Signal::SIGSTOP);
+    let mut state = world.until(0, "clients turned away", |state| !admits(state)).await;
+    world.members[1].signal_mysqld(Signal::SIGCONT);
+    world.members[1].signal_agent(Signal::SIGCONT);
+    sql::run(&mut holder, "ROLLBACK").await.unwrap();
+    while !admits(&state) {
+        state = world.news(0, &state).await.unwrap();
+    }
+    assert_eq!(state.role, Role::Primary { term: 1, proven_k: Some(1), admitting: true });
+}
+
 /// H6: a stopped server answers nobody, and its replicas hear it no more while their connections still stand.
 #[tokio::test(flavor = "multi_thread")]
 async fn h6_a_stopped_server_is_not_heard_and_is_killed() {
