@@ -12,7 +12,9 @@ use tokio::time::timeout;
 /// Closing writes of a healthy server takes a millisecond; one that needs longer has commits that wait (ha.md H4).
 const CLOSE: Duration = Duration::from_secs(1);
 /// Stopping threads that have nothing to do takes milliseconds.
-const HALF_RECEIVED: Duration = Duration::from_secs(2);
+const AT_REST: Duration = Duration::from_millis(100);
+/// Stopping an applier that waits for the rest of a transaction, or that is busy with rolling it back.
+const HALF_RECEIVED: Duration = Duration::from_secs(5);
 /// Before it disturbs clients, closing writes gets this long.
 const UNDISTURBED: Duration = Duration::from_millis(200);
 
@@ -46,15 +48,29 @@ pub(super) async fn stop_receiver(pursuit: &Pursuit) -> Result<(), GoalError> {
 }
 
 /// Stops both threads of a member that has applied all it received. If the connection broke in the middle of a transaction,
-/// the applier waits a minute for the rest of it, which does not come any more. So mysqld starts again instead: it begins
+/// the applier waits a minute for the rest of it, which does not come any more. So its thread is killed then: workers roll
+/// the half transaction back, as they do when mysqld is killed. If that does not help, mysqld starts again: it begins
 /// without threads, and relay logs stay as they are (ha.md H10).
 pub(super) async fn stop_threads(pursuit: &Pursuit) -> Result<(), GoalError> {
-    let stopped = pursuit.admin.run(statements::stop_replica(), HALF_RECEIVED).await;
+    let mut connection = pursuit.door.open().await.map_err(GoalError::step)?;
+    let stopping = connection.run(statements::stop_replica(), HALF_RECEIVED);
+    let stopped = helped(stopping, AT_REST, interrupt_applier(pursuit)).await;
     if stopped.as_ref().is_err_and(|error| !error.keeps_connection()) {
         tracing::warn!("the applier does not stop: mysqld starts again without it");
         pursuit.supervisor.kill();
     }
+    connection.close().await;
     stopped.map_err(GoalError::step)
+}
+
+/// Kills the applier's coordinator; its workers end with it.
+async fn interrupt_applier(pursuit: &Pursuit) {
+    tracing::info!("half of a transaction was received: interrupting the applier");
+    let rows = pursuit.admin.rows(statements::applier_session(), BRIEF).await.unwrap_or_default();
+    for id in rows.iter().filter_map(|row| row.number("id").ok().flatten()) {
+        // It may have ended meanwhile.
+        let _ = pursuit.admin.run(statements::kill(id), BRIEF).await;
+    }
 }
 
 /// Starts the applier. On a former primary semi-sync of the source goes first, or the applier's own commits would wait
@@ -123,10 +139,15 @@ pub(super) async fn close_writes(pursuit: &Pursuit) -> Result<(), String> {
 
 async fn close_undisturbed(pursuit: &Pursuit, connection: &mut Connection) -> Result<(), SqlError> {
     let closing = connection.run(statements::set_read_only(true), CLOSE);
-    tokio::pin!(closing);
-    match timeout(UNDISTURBED, closing.as_mut()).await {
-        Ok(closed) => closed,
-        Err(_) => tokio::join!(closing, turn_away(pursuit)).0,
+    helped(closing, UNDISTURBED, turn_away(pursuit)).await
+}
+
+/// Lets a statement run by itself for a moment, and then with help beside it.
+async fn helped<R>(running: impl Future<Output = R>, alone: Duration, help: impl Future) -> R {
+    tokio::pin!(running);
+    match timeout(alone, running.as_mut()).await {
+        Ok(done) => done,
+        Err(_) => tokio::join!(running, help).0,
     }
 }
 

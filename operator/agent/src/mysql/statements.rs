@@ -145,6 +145,15 @@ pub fn client_sessions(agent: &str, replication: &str) -> Result<Statement, Quot
     ))
 }
 
+/// The applier's coordinator.
+pub fn applier_session() -> Statement {
+    Statement::new(
+        "applier_session",
+        "SELECT t.PROCESSLIST_ID AS id FROM performance_schema.replication_applier_status_by_coordinator AS c \
+         JOIN performance_schema.threads AS t USING (THREAD_ID) WHERE c.CHANNEL_NAME = ''",
+    )
+}
+
 /// Ends a session.
 pub fn kill(id: i64) -> Statement {
     Statement::new("kill", format!("KILL {id}"))

@@ -102,7 +102,12 @@ impl World {
         let names = ["localhost".to_owned()];
         let issued = self
             .authority
-            .issue_server(&names, &[member.address], porpoise_link::MEMBER_IDENTITY, validity())
+            .issue_server(
+                &names,
+                &[member.address, member.outside()],
+                porpoise_link::MEMBER_IDENTITY,
+                validity(),
+            )
             .unwrap();
         let tls = member.root.join("tls");
         fs::write(tls.join("tls.key"), issued.key_pem).unwrap();
@@ -349,6 +354,17 @@ impl Member {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+
+    /// An address for something that stands before this member's server.
+    pub fn outside(&self) -> IpAddr {
+        match self.address {
+            IpAddr::V4(address) => {
+                let [a, b, c, d] = address.octets();
+                Ipv4Addr::new(a, b, c, d + 100).into()
+            }
+            other @ IpAddr::V6(_) => other,
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
