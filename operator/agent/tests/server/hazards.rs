@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use porpoise_core::protocol::{Action, MemberState, Role, ServerPhase};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -139,12 +139,12 @@ async fn h10_what_was_received_and_not_applied_survives_both_crashes() {
 }
 
 /// Bytes that a link still lets through from the server.
-type Budget = Arc<AtomicI64>;
+type Budget = Arc<AtomicUsize>;
 
 /// A link to the first member's server that can be told to end in the middle of something.
 async fn link(world: &World) -> (IpAddr, Budget) {
     let (inner, outer) = (world.members[0].address, world.members[0].outside());
-    let budget = Budget::new(AtomicI64::new(i64::MAX));
+    let budget = Budget::new(AtomicUsize::new(usize::MAX));
     let listener = TcpListener::bind((outer, MYSQL_PORT)).await.unwrap();
     let left = Arc::clone(&budget);
     tokio::spawn(async move {
@@ -163,10 +163,12 @@ async fn link(world: &World) -> (IpAddr, Budget) {
     (outer, budget)
 }
 
-async fn within(left: &AtomicI64, from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) {
+async fn within(left: &AtomicUsize, from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) {
     let mut buffer = vec![0; 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        let allowed = left.fetch_sub(count as i64, Ordering::SeqCst).clamp(0, count as i64) as usize;
+        let take = |left: usize| Some(left.saturating_sub(count));
+        let before = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).unwrap();
+        let allowed = before.min(count);
         if to.write_all(&buffer[..allowed]).await.is_err() || allowed < count {
             return;
         }
