@@ -78,6 +78,8 @@ pub enum Phase {
     Healthy,
     /// Writes are accepted, but a member is missing or behind.
     Degraded,
+    /// The primary moves on purpose: its writes are stopped and another member takes over.
+    SwitchingOver,
     /// The primary is lost; another is being chosen.
     FailingOver,
     /// Too few members answer to choose a primary without risk.
@@ -106,6 +108,7 @@ impl Phase {
             Self::Initializing => "Initializing",
             Self::Healthy => "Healthy",
             Self::Degraded => "Degraded",
+            Self::SwitchingOver => "SwitchingOver",
             Self::FailingOver => "FailingOver",
             Self::QuorumUnavailable => "QuorumUnavailable",
             Self::Recovering => "Recovering",

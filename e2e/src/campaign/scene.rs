@@ -167,7 +167,8 @@ impl<'a> Scene<'a> {
         until("the cluster is Healthy in a later term", HEALTHY_WITHIN, async || {
             let status = self.database.status().await?;
             let seen = crate::scenario::brief(&status);
-            if status.term <= term || status.phase != Some(Phase::Healthy) {
+            let is_under_way = status.operation.is_some();
+            if status.term <= term || status.phase != Some(Phase::Healthy) || is_under_way {
                 return Ok(Seen::Not(seen));
             }
             let Some((name, uid)) = deleted else { return Ok(Seen::Done(())) };

@@ -84,7 +84,7 @@ fn state(context: &Context, object: &MySQLCluster, plan: &Plan, outcome: &Outcom
         return gone(context, &uid);
     }
     let key = crate::facts::key_of(object);
-    let state = plan.status.phase.map(phase);
+    let state = plan.status.phase.map(porpoise_crds::Phase::word);
     let shown = state.map(|state| (key.namespace.clone(), key.name.clone(), state));
     let before = context.memories.of(&uid, |memory| std::mem::replace(&mut memory.state, shown));
     context.metrics.state(&key.namespace, &key.name, before.map(|(_, _, state)| state), state);
@@ -95,25 +95,5 @@ fn log(object: &MySQLCluster, plan: &Plan, outcome: &Outcome) {
     tracing::debug!(cluster = key.name, namespace = key.namespace, reason = plan.reason, "pass");
     for error in &outcome.failures {
         tracing::warn!(cluster = key.name, namespace = key.namespace, error = chain(error), "step failed");
-    }
-}
-
-/// The state words are those of the API.
-fn phase(phase: porpoise_crds::Phase) -> &'static str {
-    use porpoise_crds::Phase;
-    match phase {
-        Phase::Pending => "Pending",
-        Phase::Initializing => "Initializing",
-        Phase::Healthy => "Healthy",
-        Phase::Degraded => "Degraded",
-        Phase::FailingOver => "FailingOver",
-        Phase::QuorumUnavailable => "QuorumUnavailable",
-        Phase::Recovering => "Recovering",
-        Phase::Scaling => "Scaling",
-        Phase::Updating => "Updating",
-        Phase::Hibernated => "Hibernated",
-        Phase::Paused => "Paused",
-        Phase::Deleting => "Deleting",
-        Phase::Invalid => "Invalid",
     }
 }

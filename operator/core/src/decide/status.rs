@@ -9,7 +9,9 @@ use crate::plan::Plan;
 use crate::protocol::{MemberState, Role, ServerPhase};
 use crate::validate::{Cluster, Problem};
 use crate::view::{ClusterView, Look, Trouble, TroubleKind};
-use porpoise_crds::{Endpoints, InstanceRole, InstanceStatus, MySQLClusterStatus, Phase, VersionStatus};
+use porpoise_crds::{
+    Endpoints, InstanceRole, InstanceStatus, MySQLClusterStatus, Phase, Quorum, VersionStatus,
+};
 use std::time::Duration;
 
 /// A paused cluster: only the status says so.
@@ -153,10 +155,14 @@ fn phase(cluster: &Cluster, view: &ClusterView, step: &Step, plan: &Plan, ready:
     }
     let before = view.object.status.as_ref().and_then(|status| status.phase);
     let founding = matches!(before, None | Some(Phase::Pending | Phase::Initializing));
+    let stored = || plan.status.operation.as_ref();
+    let operation = plan.record.as_ref().map_or_else(stored, |record| record.operation.as_ref());
+    let planned = operation.is_some_and(|operation| operation.planned);
     match step.situation {
         Situation::Waiting if founding => Phase::Pending,
         Situation::Founding => Phase::Initializing,
         Situation::Sealing | Situation::Promoting if founding => Phase::Initializing,
+        Situation::Sealing | Situation::Promoting if planned => Phase::SwitchingOver,
         Situation::Waiting | Situation::Promoting => Phase::Recovering,
         Situation::Sealing => Phase::FailingOver,
         Situation::NoQuorum => Phase::QuorumUnavailable,
@@ -203,7 +209,7 @@ fn facts(cluster: &Cluster, view: &ClusterView, step: &Step, phase: Phase, ready
             phase_reason(phase),
             &if resting { counts.clone() } else { format!("{counts}; {why}") },
         ),
-        writable_fact(writable, primary, why),
+        writable_fact(cluster, status.and_then(|status| status.quorum.as_ref()), writable, primary, why),
         News::new(
             ConditionType::Progressing,
             !resting,
@@ -229,11 +235,28 @@ fn phase_reason(phase: Phase) -> &'static str {
     phase.word()
 }
 
-fn writable_fact(writable: bool, primary: &str, why: &str) -> News {
-    if writable {
-        News::new(ConditionType::Writable, true, "PrimaryOpen", format!("{primary} accepts writes"))
-    } else {
-        News::new(ConditionType::Writable, false, "NoOpenPrimary", why)
+fn writable_fact(
+    cluster: &Cluster,
+    claim: Option<&Quorum>,
+    writable: bool,
+    primary: &str,
+    why: &str,
+) -> News {
+    let lowered = claim.filter(|claim| !cluster.is_complete(claim));
+    match (writable, lowered) {
+        (false, _) => News::new(ConditionType::Writable, false, "NoOpenPrimary", why),
+        (true, None) => {
+            News::new(ConditionType::Writable, true, "PrimaryOpen", format!("{primary} accepts writes"))
+        }
+        (true, Some(claim)) => {
+            let message = format!(
+                "{primary} accepts writes, each acknowledged by {} other members instead of {}; if these are lost, so are the \
+                 writes (durability.policy: Degradable)",
+                claim.k,
+                cluster.wanted_k()
+            );
+            News::new(ConditionType::Writable, true, "DurabilityLowered", message)
+        }
     }
 }
 
