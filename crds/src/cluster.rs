@@ -3,7 +3,9 @@
 // The schema derive repeats each struct inside a function.
 #![allow(unreachable_pub)]
 
-use crate::fields::{Mysql, NetworkPolicy, Pod, Resources, Services, Storage, Switchover, Tls};
+use crate::fields::{
+    Durability, Failover, Mysql, NetworkPolicy, Pod, Resources, Services, Storage, Switchover, Tls,
+};
 use crate::status::MySQLClusterStatus;
 use kube::core::Rule;
 use kube::{CustomResource, KubeSchema};
@@ -95,6 +97,14 @@ pub struct MySQLClusterSpec {
     #[serde(default)]
     pub pod: Pod,
 
+    /// What happens when the primary is lost.
+    #[serde(default)]
+    pub failover: Failover,
+
+    /// What an acknowledged write is worth when members are lost.
+    #[serde(default)]
+    pub durability: Durability,
+
     /// Moves the primary once, for every new `requestId`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switchover: Option<Switchover>,
@@ -139,6 +149,8 @@ impl Default for MySQLClusterSpec {
             services: Services::default(),
             network_policy: NetworkPolicy::default(),
             pod: Pod::default(),
+            failover: Failover::default(),
+            durability: Durability::default(),
             switchover: None,
             hibernated: false,
             paused: false,

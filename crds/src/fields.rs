@@ -55,6 +55,72 @@ pub enum DeletionPolicy {
     Delete,
 }
 
+/// What happens when the primary is lost, and how fast it can be made up for.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Failover {
+    /// Who decides that another member becomes the primary. Default Automatic. A lost primary that comes back goes on in
+    /// both.
+    #[serde(default)]
+    pub mode: FailoverMode,
+    /// How long a lost primary is waited for before another member is promoted, such as `30s`. At most 10m. Default 0s.
+    #[serde(default = "no_delay")]
+    #[schemars(schema_with = "schema::duration")]
+    #[x_kube(validation = schema::longest("10m"))]
+    pub delay: String,
+    /// How far replicas may fall behind under load, such as `500ms`: what a failover has to apply first. 100ms to 1m.
+    /// Beyond it, commits on the primary are delayed in steps of up to 100 ms. Default 1s. A change restarts nothing.
+    #[serde(default = "one_second")]
+    #[schemars(schema_with = "schema::duration")]
+    #[x_kube(validation = schema::longest("1m"), validation = Rule::new("duration(self) >= duration('100ms')")
+        .message("the lag must be 100ms or more, such as 1s"))]
+    pub max_apply_lag: String,
+}
+
+impl Default for Failover {
+    fn default() -> Self {
+        Self { mode: FailoverMode::default(), delay: no_delay(), max_apply_lag: one_second() }
+    }
+}
+
+fn no_delay() -> String {
+    "0s".to_owned()
+}
+
+fn one_second() -> String {
+    "1s".to_owned()
+}
+
+/// Who decides that another member becomes the primary.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Default)]
+pub enum FailoverMode {
+    /// The operator, as soon as enough members agree that the primary is lost.
+    #[default]
+    Automatic,
+    /// A person, by a new `spec.switchover`.
+    Manual,
+}
+
+/// What an acknowledged write is worth when members are lost.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Durability {
+    /// What happens when too few members are left to acknowledge. Default Strict.
+    #[serde(default)]
+    pub policy: DurabilityPolicy,
+}
+
+/// What happens when too few members are left to acknowledge.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Default)]
+pub enum DurabilityPolicy {
+    /// Writes wait: an acknowledged write is on a majority, always.
+    #[default]
+    Strict,
+    /// The primary goes on with those that are left, if need be alone, and the status says so. What is written then is lost
+    /// if these members are lost.
+    Degradable,
+}
+
 /// A wish to move the primary.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]

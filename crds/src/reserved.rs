@@ -31,6 +31,7 @@ pub const RESERVED_SETTINGS: &[&str] = &[
     "binlog_do_db",
     "binlog_error_action",
     "binlog_format",
+    "binlog_group_commit_sync_*",
     "binlog_ignore_db",
     "binlog_order_commits",
     "enforce_gtid_consistency",

@@ -1,6 +1,6 @@
 //! Schemas that several fields share.
 
-use kube::core::Rule;
+use kube::core::{Message, Rule};
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 /// A Kubernetes quantity that is not negative, written as text or as a whole number.
@@ -9,6 +9,17 @@ const QUANTITY: &str = r"^[0-9]+(\.[0-9]{1,9})?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|
 /// A size in bytes as text, such as `20Gi`. Text only, so that a bare number, which is nearly always a mistake, is refused.
 pub(crate) fn size(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "minLength": 1, "maxLength": 32})
+}
+
+/// A length of time in whole milliseconds, seconds or minutes.
+pub(crate) fn duration(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "maxLength": 8, "pattern": r"^[0-9]{1,5}(ms|s|m)$"})
+}
+
+/// The longest that a duration may be.
+pub(crate) fn longest(limit: &str) -> Rule {
+    Rule::new(format!("duration(self) <= duration('{limit}')"))
+        .message(Message::Message(format!("the time must be {limit} or less")))
 }
 
 /// Amounts by resource name.

@@ -338,6 +338,12 @@ async fn b4_bad_specs_are_refused_with_a_sentence() {
             json!({"networkPolicy": {"allowFrom": [{"ipBlock": {"cidr": "everyone"}}]}}),
             "every ipBlock needs an address block",
         ),
+        ("a delay beyond reason", json!({"failover": {"delay": "11m"}}), "must be 10m or less"),
+        ("a delay in words", json!({"failover": {"delay": "soon"}}), "should match"),
+        ("no lag at all", json!({"failover": {"maxApplyLag": "0s"}}), "must be 100ms or more"),
+        ("a minute of lag and more", json!({"failover": {"maxApplyLag": "2m"}}), "must be 1m or less"),
+        ("an unknown failover", json!({"failover": {"mode": "Sometimes"}}), "Unsupported value"),
+        ("an unknown durability", json!({"durability": {"policy": "Never"}}), "Unsupported value"),
         ("an unknown policy mode", json!({"networkPolicy": {"mode": "Maybe"}}), "Unsupported value"),
         ("a word for yes", json!({"paused": "yes"}), "must be of type boolean"),
     ] {

@@ -13,7 +13,7 @@ const ICON: &str = include_str!("../../../charts/olm/icon.svg");
 const ACCOUNT: &str = "porpoise-operator";
 
 /// Fields of the form, with the kind of input that consoles show.
-const SPEC_DESCRIPTORS: [(&str, &str, &str); 15] = [
+const SPEC_DESCRIPTORS: [(&str, &str, &str); 19] = [
     ("instances", "Instances", "podCount"),
     ("version", "Version", "text"),
     ("image", "Image", "text"),
@@ -26,6 +26,10 @@ const SPEC_DESCRIPTORS: [(&str, &str, &str); 15] = [
     ("tls.secretName", "Secret with the certificate", "io.kubernetes:Secret"),
     ("tls.requireClients", "Refuse clients without TLS", "booleanSwitch"),
     ("networkPolicy.mode", "Network policy", "text"),
+    ("failover.mode", "Failover", "text"),
+    ("failover.delay", "Wait for a lost primary", "text"),
+    ("failover.maxApplyLag", "Replicas may be behind by", "text"),
+    ("durability.policy", "When too few members are left", "text"),
     ("pod.terminationGracePeriodSeconds", "Seconds for an orderly end", "number"),
     ("hibernated", "Hibernated", "booleanSwitch"),
     ("paused", "Paused", "booleanSwitch"),

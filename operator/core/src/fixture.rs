@@ -3,7 +3,7 @@
 use crate::validate::{self, Cluster, Settings, Stored};
 use crate::view::References;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use porpoise_crds::MySQLCluster;
+use porpoise_crds::{DurabilityPolicy, MySQLCluster};
 
 /// UID of the cluster.
 pub const UID: &str = "c1a5ter";
@@ -38,8 +38,9 @@ pub fn cluster() -> Cluster {
 }
 
 /// [`object`] with this many instances, validated.
-pub fn cluster_with(instances: u32) -> Cluster {
+pub fn cluster_with(instances: u32, policy: DurabilityPolicy) -> Cluster {
     let mut object = object();
+    object.spec.durability.policy = policy;
     object.spec.instances = i32::try_from(instances).unwrap_or_default();
     object.spec.storage.size = Quantity("20Gi".to_owned());
     cluster_of(&object)

@@ -2,6 +2,7 @@
 //!
 //! Every problem is collected, not only the first. Each says where it is and what to change.
 
+mod failover;
 mod inherited;
 mod keys;
 mod mysqld;
@@ -20,8 +21,9 @@ use crate::mycnf;
 use crate::names::ClusterNames;
 use crate::quantity;
 use crate::view::{ClaimView, References};
-use porpoise_crds::{DeletionPolicy, MySQLCluster, MySQLClusterSpec, Quorum};
+use porpoise_crds::{DeletionPolicy, DurabilityPolicy, MySQLCluster, MySQLClusterSpec, Quorum};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What the operator process was configured with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +57,10 @@ pub struct Cluster {
     pub deletion_policy: DeletionPolicy,
     /// The user's settings of mysqld: normalised names, `configMapRef` and `config` merged.
     pub mysql_settings: BTreeMap<String, String>,
+    /// How long a lost primary is waited for.
+    pub failover_delay: Duration,
+    /// How far replicas may fall behind.
+    pub max_apply_lag: Duration,
     /// Rendered `my.cnf`.
     pub my_cnf: String,
     /// The rest of the spec, checked.
@@ -75,9 +81,20 @@ impl Cluster {
     pub fn wanted_k(&self) -> i32 {
         i32::try_from(self.instances / 2).unwrap_or(i32::MAX)
     }
+
     /// Whether the claim is as strong as the spec asks for.
     pub fn is_complete(&self, claim: &Quorum) -> bool {
         claim.k >= self.wanted_k()
+    }
+
+    /// Whether the claim may become weaker when members are lost.
+    pub fn may_degrade(&self) -> bool {
+        self.spec.durability.policy == DurabilityPolicy::Degradable
+    }
+
+    /// Whether clients may be let in under this claim.
+    pub fn may_admit(&self, claim: &Quorum) -> bool {
+        self.is_complete(claim) || self.may_degrade()
     }
 }
 
@@ -150,6 +167,7 @@ pub fn cluster(
     problems.extend(tls::problems(&spec.tls, references));
     problems.extend(network::problems(spec));
     problems.extend(pod::problems(&spec.pod));
+    problems.extend(failover::problems(&spec.failover));
     if problems.is_empty() { Ok(assemble(object, references, settings)) } else { Err(problems) }
 }
 
@@ -173,6 +191,8 @@ fn assemble(object: &MySQLCluster, references: &References, settings: &Settings)
         series: release::series_of(&spec.version).unwrap_or_default(),
         storage_bytes,
         deletion_policy: spec.storage.deletion_policy,
+        failover_delay: failover::duration(&spec.failover.delay).unwrap_or_default(),
+        max_apply_lag: failover::duration(&spec.failover.max_apply_lag).unwrap_or_default(),
         my_cnf: my_cnf(&spec, &mysql_settings, storage_bytes),
         mysql_settings,
         inherited_labels: inherited::labels(meta),

@@ -6,6 +6,10 @@ use crate::names::ordinal;
 use crate::protocol::{MemberState, Role};
 use crate::view::Look;
 use porpoise_crds::{Quorum, QuorumMember};
+use std::time::Duration;
+
+/// How long members are waited for that may follow a new primary.
+const FOLLOWERS: Duration = Duration::from_secs(5);
 
 /// What to do about the claim.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +47,7 @@ impl ClaimMove {
 pub(super) fn next(roster: &Roster<'_>, primary: &MemberState) -> ClaimMove {
     join(roster, primary)
         .or_else(|| lower(roster))
+        .or_else(|| degrade(roster, primary))
         .or_else(|| remove(roster, primary))
         .or_else(|| raise(roster, primary))
         .unwrap_or_else(|| ClaimMove::keep(roster, "the claim is as it should be"))
@@ -73,6 +78,28 @@ fn lower(roster: &Roster<'_>) -> Option<ClaimMove> {
         let reason = format!("{} instances need {wanted} acknowledgements", roster.cluster.instances);
         ClaimMove::record(roster, roster.claim.members.clone(), wanted, reason)
     })
+}
+
+/// Lowers k to what is left, with `Degradable`: the primary turned its clients away because acknowledgements stopped, and
+/// too few members answer. The weaker claim follows from the stronger, so it is recorded first.
+fn degrade(roster: &Roster<'_>, primary: &MemberState) -> Option<ClaimMove> {
+    let is_fenced = matches!(primary.role, Role::Primary { proven_k: None, admitting: false, .. });
+    if !roster.cluster.may_degrade() || !is_fenced || is_just_chosen(roster) {
+        return None;
+    }
+    let others = roster.answered().filter(|state| state.instance != primary.instance);
+    let left = others.filter(|state| is_running(state) && !needs_clone(primary, state)).count();
+    let left = i32::try_from(left).unwrap_or(i32::MAX);
+    (left < roster.claim.k).then(|| {
+        let reason = format!("{left} of {} members that acknowledge are left", roster.claim.k);
+        ClaimMove::record(roster, roster.claim.members.clone(), left, reason)
+    })
+}
+
+/// Whether the primary was chosen a moment ago: the others may still come to follow it.
+fn is_just_chosen(roster: &Roster<'_>) -> bool {
+    let operation = roster.view.object.status.as_ref().and_then(|status| status.operation.as_ref());
+    operation.is_some_and(|operation| roster.since(&operation.started_at) < FOLLOWERS)
 }
 
 /// Removes one member: it stops acknowledging, the rest catch up to that point, then the claim without it is recorded.

@@ -45,7 +45,7 @@ fn must_move(roster: &Roster<'_>, primary: &MemberState) -> Option<String> {
 }
 
 /// The request that was not served yet, and since when it is known.
-fn pending<'a>(roster: &Roster<'a>) -> Option<(&'a Switchover, MicroTime)> {
+pub(super) fn pending<'a>(roster: &Roster<'a>) -> Option<(&'a Switchover, MicroTime)> {
     let wish = roster.view.object.spec.switchover.as_ref()?;
     let known = roster.view.object.status.as_ref().and_then(|status| status.switchover.as_ref());
     match known.filter(|known| known.request_id == wish.request_id) {
@@ -63,9 +63,7 @@ fn on_request(
     seen_at: MicroTime,
 ) -> Handover {
     let elapsed = roster.since(&seen_at);
-    let answer = |outcome, message: String| {
-        Some(SwitchoverRequest { request_id: wish.request_id.clone(), outcome, seen_at, message })
-    };
+    let answer = |outcome, message| Some(answer(wish, outcome, seen_at, message));
     if wish.target.as_deref() == Some(primary.instance.as_str()) {
         let message = format!("{} is the primary already", primary.instance);
         return Handover { step: None, request: answer(RequestOutcome::Started, message) };
@@ -83,6 +81,16 @@ fn on_request(
     Handover { step: None, request: answer(outcome, message) }
 }
 
+/// What is said about a request.
+pub(super) fn answer(
+    wish: &Switchover,
+    outcome: RequestOutcome,
+    seen_at: MicroTime,
+    message: String,
+) -> SwitchoverRequest {
+    SwitchoverRequest { request_id: wish.request_id.clone(), outcome, seen_at, message }
+}
+
 fn obstacle(roster: &Roster<'_>, wish: &Switchover) -> String {
     match wish.target.as_deref() {
         Some(target) if !roster.instances().iter().any(|name| name == target) => {
@@ -97,7 +105,7 @@ fn begin(roster: &Roster<'_>, record: &Record, to: &str, why: &str) -> Step {
     let reason = format!("{why}; {to} takes over");
     let next = sealing::begin(roster, record, Some(to.to_owned()), reason.clone());
     let term = next.term.to_string();
-    Step::record(Situation::Reigning, next, reason.clone())
+    Step::record(Situation::Sealing, next, reason.clone())
         .with_event(event::TERM_RAISED.event(&[("term", &term), ("reason", &reason)]))
 }
 

@@ -4,6 +4,7 @@
 mod changeover;
 mod claim;
 mod deletion;
+mod failover;
 mod follower;
 mod founding;
 mod handover;

@@ -2,7 +2,7 @@
 
 use super::roster::{Roster, is_held, is_running, reigns_in};
 use super::step::{Situation, Step, recorded};
-use super::{founding, reign, sealing};
+use super::{failover, founding, reign, sealing};
 use crate::plan::Record;
 use crate::protocol::{Action, MemberState, Role, ServerPhase};
 use crate::validate::Cluster;
@@ -71,6 +71,9 @@ fn newer_knowledge(roster: &Roster<'_>, record: &Record) -> Option<Step> {
     // Who is primary is as old as the rest of the status: a preference, and no knowledge.
     let mut next = sealing::begin(roster, record, record.primary.clone(), reason.clone());
     next.primary = None;
+    if let Some(operation) = &mut next.operation {
+        operation.planned = false;
+    }
     if newest.version > roster.claim.version {
         next.quorum = Some(newest.clone());
     }
@@ -131,7 +134,7 @@ fn not_reigning(
         );
     }
     // The agent lets clients in only when the term record is acknowledged: with a complete claim nothing else is waited for.
-    let admit = roster.cluster.is_complete(roster.claim);
+    let admit = roster.cluster.may_admit(roster.claim);
     let mut orders = vec![roster.order(state, Action::Promote { k: roster.claim.k, admit })];
     if is_running(state) || matches!(state.role, Role::Sealed { .. }) {
         orders.extend(reign::followers(roster, state));
@@ -156,6 +159,8 @@ fn election(roster: &Roster<'_>, record: &Record, why: &str) -> Step {
         );
         return Step::wait(Situation::NoQuorum, reason);
     }
-    let record = sealing::begin(roster, record, None, why.to_owned());
-    Step::record(Situation::Sealing, record, format!("{why}: raising the term"))
+    if let Some(obstacle) = failover::obstacle(roster, primary) {
+        return Step::wait(Situation::Sealing, format!("{why}; {obstacle}"));
+    }
+    failover::begin(roster, record, why)
 }

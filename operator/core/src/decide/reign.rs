@@ -45,7 +45,7 @@ fn promotion(roster: &Roster<'_>, primary: &MemberState, wish: &ClaimMove) -> Op
         return None;
     };
     // The agent lets them in only when so many acknowledgements have been shown to arrive.
-    let complete = wish.server_k == roster.claim.k && roster.cluster.is_complete(roster.claim);
+    let complete = wish.server_k == roster.claim.k && roster.cluster.may_admit(roster.claim);
     let admit = (admitting || complete) && !wish.close;
     let in_place = admit == admitting && proven_k == Some(wish.server_k);
     (!in_place).then(|| roster.order(primary, Action::Promote { k: wish.server_k, admit }))

@@ -108,7 +108,7 @@ fn is_worth_waiting(roster: &Roster<'_>, record: &Record, settled: &[&MemberStat
 fn handover(roster: &Roster<'_>, record: &Record, operation: &Operation, elapsed: Duration) -> Option<Step> {
     let candidate = roster.answer(operation.target.as_deref()?)?;
     let old = roster.answer(record.primary.as_deref()?)?;
-    if elapsed > HANDOVER || !receives_from(candidate, &old.instance) {
+    if !operation.planned || elapsed > HANDOVER || !receives_from(candidate, &old.instance) {
         return None;
     }
     if !matches!(old.role, Role::Sealed { term } if term == roster.term) {

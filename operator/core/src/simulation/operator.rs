@@ -12,7 +12,7 @@ use crate::protocol::{MemberState, Order};
 use crate::validate::Cluster;
 use crate::view::{ClusterView, Look, PodView, References};
 use jiff::Timestamp;
-use porpoise_crds::{FINALIZER, MySQLClusterStatus};
+use porpoise_crds::{DurabilityPolicy, FINALIZER, MySQLClusterStatus};
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -30,6 +30,7 @@ struct Reading {
     at: i64,
     version: u64,
     instances: usize,
+    degradable: bool,
     status: MySQLClusterStatus,
     answers: [Option<MemberState>; 5],
     /// Pods that were gone before anybody was asked.
@@ -74,10 +75,13 @@ impl Operator {
 }
 
 /// Validated clusters of one to five instances.
-fn cluster(instances: usize) -> &'static Cluster {
-    static CLUSTERS: OnceLock<Vec<Cluster>> = OnceLock::new();
-    let all = CLUSTERS.get_or_init(|| (1..=5).map(fixture::cluster_with).collect());
-    &all[instances.clamp(1, 5) - 1]
+fn cluster(instances: usize, degradable: bool) -> &'static Cluster {
+    static CLUSTERS: OnceLock<[Vec<Cluster>; 2]> = OnceLock::new();
+    let all = CLUSTERS.get_or_init(|| {
+        [DurabilityPolicy::Strict, DurabilityPolicy::Degradable]
+            .map(|policy| (1..=5).map(|instances| fixture::cluster_with(instances, policy)).collect())
+    });
+    &all[usize::from(degradable)][instances.clamp(1, 5) - 1]
 }
 
 impl World {
@@ -97,6 +101,7 @@ impl World {
             at: self.now,
             version: self.stored.version,
             instances: self.stored.instances,
+            degradable: self.stored.degradable,
             status: self.stored.status.clone(),
             answers,
             gone,
@@ -131,7 +136,7 @@ impl World {
             }
         }
         let version = reading.version;
-        let cluster = cluster(reading.instances);
+        let cluster = cluster(reading.instances, reading.degradable);
         let mut view = self.view(operator, reading);
         sabotage::before(self.planted, &mut view);
         let (mut plan, replicas) = decide::protocol(cluster, &view);
@@ -159,6 +164,9 @@ impl World {
         let process = &self.operators[operator];
         let mut object = fixture::object();
         object.spec.instances = i32::try_from(reading.instances).unwrap_or_default();
+        if reading.degradable {
+            object.spec.durability.policy = DurabilityPolicy::Degradable;
+        }
         object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
         object.status = Some(reading.status);
         let mut members = BTreeMap::new();

@@ -202,6 +202,23 @@ impl World {
         true
     }
 
+    /// A primary whose commits wait turns its clients away and takes its proof back (ha.md §2).
+    pub(super) fn fence(&mut self, index: usize) {
+        let place = self.members[index].disk.binlog().count();
+        if self.members[index].disk.tail.is_empty() {
+            return;
+        }
+        let Some((agent, server)) = self.running(index) else { return };
+        let must_prove = |reign: &&mut Reign| reign.admitting && reign.proven_k.is_some_and(|k| k > 0);
+        let Some(reign) = agent.reign.as_mut().filter(must_prove) else { return };
+        (reign.proven_k, reign.proof, reign.admitting) = (None, None, false);
+        let reign = *reign;
+        server.offline = true;
+        server.answers_from = place;
+        self.note(|| format!("{} turns its clients away", NAMES[index]));
+        self.stand_as(index, reign);
+    }
+
     fn admit(&mut self, index: usize, wanted: Promotion) -> bool {
         let place = self.members[index].disk.binlog().count();
         let Some((agent, server)) = self.running(index) else { return false };

@@ -140,6 +140,7 @@ impl Schedule {
         world.trace = traced.then(Vec::new);
         world.dice = dice;
         world.lagging = world.dice.once_in(3);
+        world.stored.degradable = world.dice.once_in(3);
         world.operators[1].skew = if world.dice.once_in(4) { -3_000 } else { 0 };
         world.note(|| {
             format!("seed {seed}: {instances} instances, founded {founded}, {steps} steps, {troubles:?}")
@@ -158,7 +159,8 @@ impl Schedule {
             8 | 9 => {
                 world.settle_members();
             }
-            10..=13 => self.client(),
+            10..=12 => self.client(),
+            13 => world.fence(index),
             14 | 15 => {
                 world.progress(index);
             }

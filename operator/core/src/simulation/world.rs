@@ -16,6 +16,8 @@ pub(super) struct Stored {
     pub(super) version: u64,
     /// `spec.instances`.
     pub(super) instances: usize,
+    /// `spec.durability.policy` is `Degradable`.
+    pub(super) degradable: bool,
     pub(super) status: MySQLClusterStatus,
 }
 

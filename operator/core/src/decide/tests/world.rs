@@ -116,6 +116,13 @@ impl World {
         }
     }
 
+    /// The primary's agent turns its clients away: no acknowledgement came for 3 s.
+    pub(super) fn fence(&mut self, name: &str) {
+        if let Role::Primary { proven_k, admitting, .. } = &mut self.member(name).state.role {
+            (*proven_k, *admitting) = (None, false);
+        }
+    }
+
     /// The member's Pod runs again and its mysqld waits to hear what it may keep, if it was a primary.
     pub(super) fn boot_held(&mut self, name: &str) {
         let member = self.member(name);

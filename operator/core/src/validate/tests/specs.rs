@@ -114,6 +114,22 @@ fn network_table() {
 }
 
 #[test]
+fn failover_table() {
+    assert_all_refused([
+        (json!({"failover": {"delay": "11m"}}), ("spec.failover.delay", "InvalidDuration", "0s to 10m")),
+        (json!({"failover": {"delay": "soon"}}), ("spec.failover.delay", "InvalidDuration", "0s to 10m")),
+        (
+            json!({"failover": {"maxApplyLag": "99ms"}}),
+            ("spec.failover.maxApplyLag", "InvalidDuration", "100ms"),
+        ),
+        (
+            json!({"failover": {"maxApplyLag": "61s"}}),
+            ("spec.failover.maxApplyLag", "InvalidDuration", "to 1m"),
+        ),
+    ]);
+}
+
+#[test]
 fn pod_table() {
     assert_all_refused([
         (

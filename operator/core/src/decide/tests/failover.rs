@@ -1,0 +1,129 @@
+//! `spec.failover`, `spec.durability` and requests of people (ha.md §1, §4).
+
+use super::world::World;
+use crate::protocol::Role;
+use porpoise_crds::{DurabilityPolicy, FailoverMode, Phase, RequestOutcome, Switchover};
+
+fn passes(world: &mut World, count: usize) {
+    for _ in 0..count {
+        world.pass();
+    }
+}
+
+fn wish(target: Option<&str>) -> Option<Switchover> {
+    Some(Switchover { request_id: "wish-1".to_owned(), target: target.map(str::to_owned) })
+}
+
+fn condition(world: &World, name: &str) -> (String, String, String) {
+    let all = world.status().conditions;
+    let found = all.iter().find(|condition| condition.type_ == name).unwrap();
+    (found.status.clone(), found.reason.clone(), found.message.clone())
+}
+
+#[test]
+fn a_manual_failover_waits_for_a_person_and_says_so() {
+    let mut world = World::healthy(3);
+    world.object.spec.failover.mode = FailoverMode::Manual;
+    let term = world.status().term;
+    world.crash("shop-0");
+    passes(&mut world, 400);
+    assert_eq!((world.primary().as_str(), world.status().term), ("shop-0", term));
+    assert_eq!(world.phase(), Some(Phase::FailingOver));
+    assert!(condition(&world, "Writable").2.contains("failover.mode is Manual"));
+
+    world.object.spec.switchover = wish(Some("shop-2"));
+    passes(&mut world, 40);
+    assert_eq!(world.primary(), "shop-2");
+    let request = world.status().switchover.unwrap();
+    assert_eq!((request.request_id.as_str(), request.outcome), ("wish-1", RequestOutcome::Started));
+    assert!(world.status().last_switchover.is_none(), "it was a failover");
+    assert_eq!(world.status().last_failover.unwrap().to, "shop-2");
+}
+
+#[test]
+fn a_primary_that_comes_back_needs_no_person() {
+    let mut world = World::healthy(3);
+    world.object.spec.failover.mode = FailoverMode::Manual;
+    world.write(false);
+    world.crash("shop-0");
+    passes(&mut world, 40);
+    world.boot("shop-0");
+    world.until(Phase::Healthy);
+    assert_eq!(world.primary(), "shop-0");
+}
+
+#[test]
+fn a_request_prefers_no_member_that_lacks_something() {
+    let mut world = World::healthy(3);
+    world.object.spec.failover.mode = FailoverMode::Manual;
+    world.member("shop-2").state.role = Role::Idle;
+    world.write(false);
+    world.crash("shop-0");
+    world.object.spec.switchover = wish(Some("shop-2"));
+    passes(&mut world, 60);
+    assert_eq!(world.primary(), "shop-1", "shop-2 lacks the last acknowledged write");
+}
+
+#[test]
+fn a_lost_primary_is_waited_for_as_long_as_the_spec_says() {
+    let mut world = World::healthy(3);
+    world.object.spec.failover.delay = "30s".to_owned();
+    world.crash("shop-0");
+    // 250 ms each.
+    passes(&mut world, 110);
+    assert_eq!(world.primary(), "shop-0");
+    assert!(condition(&world, "Writable").2.contains("failover.delay"));
+    passes(&mut world, 30);
+    assert_ne!(world.primary(), "shop-0");
+}
+
+#[test]
+fn a_pair_that_may_degrade_goes_on_alone_and_says_so() {
+    let mut world = World::healthy(2);
+    world.object.spec.durability.policy = DurabilityPolicy::Degradable;
+    world.crash("shop-1");
+    passes(&mut world, 4);
+    assert_eq!(world.claim().k, 1, "nothing is given up before acknowledgements stopped");
+    world.fence("shop-0");
+    passes(&mut world, 8);
+    assert_eq!(world.claim().k, 0);
+    assert_eq!(world.open_primaries(), ["shop-0"]);
+    assert_eq!(world.claim().members.len(), 2);
+    assert_eq!(condition(&world, "Writable").1, "DurabilityLowered");
+    assert_eq!(world.phase(), Some(Phase::Degraded));
+    // What it wrote alone nobody else has: nobody else is promoted.
+    world.write(true);
+    world.crash("shop-0");
+    world.boot("shop-1");
+    passes(&mut world, 100);
+    assert_eq!(world.primary(), "shop-0");
+    world.boot("shop-0");
+    world.until(Phase::Healthy);
+    assert_eq!((world.primary().as_str(), world.claim().k), ("shop-0", 1), "earned back");
+}
+
+#[test]
+fn a_pair_that_is_strict_waits() {
+    let mut world = World::healthy(2);
+    world.crash("shop-1");
+    world.fence("shop-0");
+    passes(&mut world, 100);
+    assert_eq!((world.claim().k, world.open_primaries().len()), (1, 0));
+}
+
+#[test]
+fn a_planned_move_has_its_own_name_from_the_first_moment() {
+    let mut world = World::healthy(3);
+    world.object.spec.switchover = wish(None);
+    let term = world.status().term;
+    let mut phases = Vec::new();
+    while world.status().term == term || world.status().operation.is_some() {
+        world.pass();
+        let phase = world.phase().unwrap();
+        if world.status().operation.is_some() && phases.last() != Some(&phase) {
+            phases.push(phase);
+        }
+    }
+    assert_eq!(phases, [Phase::SwitchingOver]);
+    world.until(Phase::Healthy);
+}
