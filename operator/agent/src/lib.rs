@@ -5,6 +5,7 @@
 
 pub mod files;
 pub mod goal;
+pub mod governor;
 pub mod identity;
 pub mod install;
 pub mod intent;

@@ -107,6 +107,7 @@ pub struct Member {
     ordering: tokio::sync::Mutex<()>,
     accepted: AtomicU64,
     refused: AtomicU64,
+    commit_delay: AtomicU64,
 }
 
 impl Member {
@@ -150,6 +151,7 @@ impl Member {
             ordering: tokio::sync::Mutex::new(()),
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            commit_delay: AtomicU64::new(0),
         }
     }
 
@@ -335,6 +337,16 @@ impl Member {
     /// How often mysqld was started.
     pub fn starts(&self) -> u64 {
         self.supervisor.starts()
+    }
+
+    /// Commits are held back for so long.
+    pub fn delay_commits(&self, delay: Duration) {
+        self.commit_delay.store(u64::try_from(delay.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Microseconds that commits are held back.
+    pub fn commit_delay(&self) -> u64 {
+        self.commit_delay.load(Ordering::Relaxed)
     }
 
     fn judge(&self, order: &Order) -> Verdict {

@@ -50,6 +50,13 @@ fn fill(registry: &mut Registry, member: &Member) {
                 "Acknowledgements that arrive; -1: not shown",
                 proven_k.unwrap_or(-1).into(),
             );
+            let delay = i64::try_from(member.commit_delay()).unwrap_or(i64::MAX);
+            gauge(
+                registry,
+                "commit_delay_microseconds",
+                "How long commits are held back for replicas",
+                delay,
+            );
             gauge(registry, "admitting", "Whether clients may write", admitting.into());
         }
         Role::Replica { receiving, applying, acknowledging, lag_seconds, .. } => {

@@ -1,6 +1,7 @@
 //! The agent's life: find out whose volume it is, keep mysqld, take orders, stop in order.
 
 use crate::goal::{Pursuit, shutdown};
+use crate::governor;
 use crate::identity::{self, Ownership};
 use crate::local;
 use crate::logging;
@@ -102,6 +103,7 @@ struct Parts {
     pursuit: Arc<Pursuit>,
     watcher: Session,
     listener: Session,
+    governor: Session,
     beat: Beat,
 }
 
@@ -120,8 +122,8 @@ impl Parts {
         let member = Arc::new(Member::new(settings, config, supervisor.clone(), volume, promise));
         member.tell_tails(tails);
         let pursuit = Arc::new(Pursuit::new(member.clone(), supervisor.clone(), door.clone()));
-        let (watcher, listener) = (Session::start(door.clone()), Session::start(door));
-        Self { member, supervisor, pursuit, watcher, listener, beat: Beat::default() }
+        let [watcher, listener, governor] = std::array::from_fn(|_| Session::start(door.clone()));
+        Self { member, supervisor, pursuit, watcher, listener, governor, beat: Beat::default() }
     }
 
     /// Keeps mysqld, in a task of its own: it goes on while the agent stops, and sees mysqld end.
@@ -142,6 +144,7 @@ impl Parts {
             self.pursuit.pursue(),
             self.pursuit.keep_fencing(),
             pulse::keep_listening(&self.member, &self.listener),
+            governor::keep_governing(&self.member, &self.governor),
             self.reload_certificates(),
         );
         Ok(())

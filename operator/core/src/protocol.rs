@@ -298,8 +298,16 @@ pub struct AgentConfig {
     pub namespace: String,
     /// Seconds of lag up to which a replica is ready.
     pub ready_lag_seconds: u64,
+    /// Milliseconds that replicas may fall behind before commits are delayed.
+    #[serde(default = "one_second")]
+    pub max_apply_lag_milliseconds: u64,
     /// Seconds that an orderly shutdown of mysqld may take before it is killed.
     pub shutdown_seconds: u64,
     /// Database made for the application.
     pub app_database: String,
+}
+
+/// What an operator of before this setting meant.
+fn one_second() -> u64 {
+    1_000
 }

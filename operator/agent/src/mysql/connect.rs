@@ -15,15 +15,28 @@ const SLOW: Duration = Duration::from_millis(100);
 /// Where to connect and as whom. It holds no password: the file is read each time, so a new one is taken up.
 #[derive(Clone, Debug)]
 pub struct Door {
-    socket: PathBuf,
+    place: Place,
     password_file: PathBuf,
     user: String,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    Socket(PathBuf),
+    Network { host: String, port: u16, authority: PathBuf },
 }
 
 impl Door {
     /// The agent's account over the unix socket.
     pub fn new(socket: &Path, password_file: &Path, user: &str) -> Self {
-        Self { socket: socket.to_owned(), password_file: password_file.to_owned(), user: user.to_owned() }
+        let place = Place::Socket(socket.to_owned());
+        Self { place, password_file: password_file.to_owned(), user: user.to_owned() }
+    }
+
+    /// Another member's server, whose certificate this authority issued.
+    pub fn remote((host, port): (&str, u16), authority: &Path, password_file: &Path, user: &str) -> Self {
+        let place = Place::Network { host: host.to_owned(), port, authority: authority.to_owned() };
+        Self { place, password_file: password_file.to_owned(), user: user.to_owned() }
     }
 
     /// Opens a connection for steps that may block.
@@ -47,11 +60,17 @@ impl Door {
         let password = std::fs::read_to_string(&self.password_file).map_err(|error| SqlError::Connect {
             reason: format!("read the password file: {}", error.kind()),
         })?;
-        Ok(MySqlConnectOptions::new()
-            .socket(&self.socket)
+        let options = match &self.place {
+            Place::Socket(path) => MySqlConnectOptions::new().socket(path).ssl_mode(MySqlSslMode::Required),
+            Place::Network { host, port, authority } => MySqlConnectOptions::new()
+                .host(host)
+                .port(*port)
+                .ssl_mode(MySqlSslMode::VerifyIdentity)
+                .ssl_ca(authority),
+        };
+        Ok(options
             .username(&self.user)
             .password(&password)
-            .ssl_mode(MySqlSslMode::Required)
             .pipes_as_concat(false)
             .no_engine_substitution(false)
             .statement_cache_capacity(0)

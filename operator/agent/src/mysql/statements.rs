@@ -7,6 +7,7 @@ use porpoise_core::names::PRIVATE_SCHEMA;
 use porpoise_core::protocol::Term;
 use sqlx::AssertSqlSafe;
 use std::path::Path;
+use std::time::Duration;
 
 /// A statement and the name it goes by in logs, metrics and errors; its text is shown nowhere.
 pub struct Statement {
@@ -178,6 +179,30 @@ pub fn set_replica_semi_sync(is_on: bool) -> Statement {
 /// How many acknowledgements a commit waits for.
 pub fn set_ack_count(k: i32) -> Statement {
     Statement::new("set_ack_count", format!("SET GLOBAL rpl_semi_sync_source_wait_for_replica_count = {k}"))
+}
+
+/// Holds commits back, so that replicas come after.
+pub fn set_commit_delay(delay: Duration) -> Statement {
+    Statement::new(
+        "set_commit_delay",
+        format!("SET GLOBAL binlog_group_commit_sync_delay = {}", delay.as_micros()),
+    )
+}
+
+/// The replicas that are connected, by the names they gave.
+pub fn replicas() -> Statement {
+    Statement::new("replicas", "SHOW REPLICAS")
+}
+
+/// What the workers apply now: when it was committed at the source, and since when it is applied, in microseconds.
+pub fn applying() -> Statement {
+    Statement::new(
+        "applying",
+        "SELECT CAST(UNIX_TIMESTAMP(APPLYING_TRANSACTION_ORIGINAL_COMMIT_TIMESTAMP) * 1000000 AS SIGNED) AS committed, \
+         TIMESTAMPDIFF(MICROSECOND, APPLYING_TRANSACTION_START_APPLY_TIMESTAMP, NOW(6)) AS applied_for \
+         FROM performance_schema.replication_applier_status_by_worker WHERE CHANNEL_NAME = '' \
+         AND APPLYING_TRANSACTION <> '' AND APPLYING_TRANSACTION_ORIGINAL_COMMIT_TIMESTAMP > '1970-01-02'",
+    )
 }
 
 /// Stops the receiver.

@@ -5,6 +5,7 @@
 
 mod alone;
 mod fence;
+mod governor;
 mod hazards;
 mod rejoin;
 mod sql;

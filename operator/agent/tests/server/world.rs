@@ -137,6 +137,7 @@ impl World {
             name: "shop".into(),
             namespace: "prod".into(),
             ready_lag_seconds: 10,
+            max_apply_lag_milliseconds: 500,
             shutdown_seconds: 60,
             app_database: "sh_op".into(),
         };

@@ -33,6 +33,7 @@ pub fn agent_config(cluster: &Cluster) -> AgentConfig {
         name: cluster.names.cluster().to_owned(),
         namespace: cluster.names.namespace().to_owned(),
         ready_lag_seconds: READY_LAG_SECONDS,
+        max_apply_lag_milliseconds: u64::try_from(cluster.max_apply_lag.as_millis()).unwrap_or(u64::MAX),
         shutdown_seconds: u64::try_from(shutdown).unwrap_or_default(),
         app_database: APP_DATABASE.to_owned(),
     }

@@ -7,7 +7,8 @@ fn config_map_is_exactly_this() {
     let cluster = cluster(&json!({}));
     let found = json!(config_map(&cluster));
     let agent = "{\n  \"cluster\": \"c1a5ter\",\n  \"name\": \"shop\",\n  \"namespace\": \"prod\",\n  \
-                 \"readyLagSeconds\": 10,\n  \"shutdownSeconds\": 280,\n  \"appDatabase\": \"app\"\n}";
+                 \"readyLagSeconds\": 10,\n  \"maxApplyLagMilliseconds\": 1000,\n  \
+                 \"shutdownSeconds\": 280,\n  \"appDatabase\": \"app\"\n}";
     assert_eq!(
         found,
         json!({

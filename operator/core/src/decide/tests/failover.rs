@@ -10,8 +10,8 @@ fn passes(world: &mut World, count: usize) {
     }
 }
 
-fn wish(target: Option<&str>) -> Option<Switchover> {
-    Some(Switchover { request_id: "wish-1".to_owned(), target: target.map(str::to_owned) })
+fn wish(target: Option<&str>) -> Switchover {
+    Switchover { request_id: "wish-1".to_owned(), target: target.map(str::to_owned) }
 }
 
 fn condition(world: &World, name: &str) -> (String, String, String) {
@@ -31,7 +31,7 @@ fn a_manual_failover_waits_for_a_person_and_says_so() {
     assert_eq!(world.phase(), Some(Phase::FailingOver));
     assert!(condition(&world, "Writable").2.contains("failover.mode is Manual"));
 
-    world.object.spec.switchover = wish(Some("shop-2"));
+    world.object.spec.switchover = Some(wish(Some("shop-2")));
     passes(&mut world, 40);
     assert_eq!(world.primary(), "shop-2");
     let request = world.status().switchover.unwrap();
@@ -59,7 +59,7 @@ fn a_request_prefers_no_member_that_lacks_something() {
     world.member("shop-2").state.role = Role::Idle;
     world.write(false);
     world.crash("shop-0");
-    world.object.spec.switchover = wish(Some("shop-2"));
+    world.object.spec.switchover = Some(wish(Some("shop-2")));
     passes(&mut world, 60);
     assert_eq!(world.primary(), "shop-1", "shop-2 lacks the last acknowledged write");
 }
@@ -114,7 +114,7 @@ fn a_pair_that_is_strict_waits() {
 #[test]
 fn a_planned_move_has_its_own_name_from_the_first_moment() {
     let mut world = World::healthy(3);
-    world.object.spec.switchover = wish(None);
+    world.object.spec.switchover = Some(wish(None));
     let term = world.status().term;
     let mut phases = Vec::new();
     while world.status().term == term || world.status().operation.is_some() {
