@@ -19,7 +19,7 @@ const OWNED: &str = "app.kubernetes.io/managed-by=porpoise,endpointslice.kuberne
 const WITHIN: Duration = Duration::from_mins(7);
 
 #[tokio::test]
-async fn killed_at_any_write_the_operator_ends_in_the_same_state() -> Result<()> {
+async fn h16_killed_at_any_write_the_operator_ends_in_the_same_state() -> Result<()> {
     let _alone = crate::ALONE.lock().await;
     Namespace::scenario("undisturbed", async |calm| {
         let database = Database::apply(calm, &small("shop", 3)).await?;

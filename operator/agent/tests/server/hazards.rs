@@ -138,41 +138,89 @@ async fn h10_what_was_received_and_not_applied_survives_both_crashes() {
     assert_eq!(sql::number(&mut inside, "SELECT COUNT(*) FROM sh_op.t").await, 10);
 }
 
-/// Bytes that a link still lets through from the server.
-type Budget = Arc<AtomicUsize>;
+/// Bytes that a link still lets through in one direction.
+struct Budget(AtomicUsize);
 
-/// A link to the first member's server that can be told to end in the middle of something.
-async fn link(world: &World) -> (IpAddr, Budget) {
+impl Budget {
+    fn allow(&self, bytes: usize) {
+        self.0.store(bytes, Ordering::SeqCst);
+    }
+
+    fn take(&self, count: usize) -> usize {
+        let take = |left: usize| Some(left.saturating_sub(count));
+        self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).unwrap().min(count)
+    }
+}
+
+/// A link to the first member's server that ends in the middle of something when a budget is used up.
+struct Link {
+    address: IpAddr,
+    /// From the server: transactions.
+    down: Arc<Budget>,
+    /// To the server: acknowledgements.
+    up: Arc<Budget>,
+}
+
+async fn link(world: &World) -> Link {
     let (inner, outer) = (world.members[0].address, world.members[0].outside());
-    let budget = Budget::new(AtomicUsize::new(usize::MAX));
+    let unlimited = || Arc::new(Budget(AtomicUsize::new(usize::MAX)));
+    let link = Link { address: outer, down: unlimited(), up: unlimited() };
     let listener = TcpListener::bind((outer, MYSQL_PORT)).await.unwrap();
-    let left = Arc::clone(&budget);
+    let budgets = (Arc::clone(&link.down), Arc::clone(&link.up));
     tokio::spawn(async move {
         while let Ok((replica, _)) = listener.accept().await {
             let Ok(server) = TcpStream::connect((inner, MYSQL_PORT)).await else { continue };
-            let left = Arc::clone(&left);
+            let (down, up) = budgets.clone();
             tokio::spawn(async move {
-                let ((mut up, mut down), (mut from, mut to)) = (replica.into_split(), server.into_split());
+                let (mut replica, mut server) = (replica.into_split(), server.into_split());
                 tokio::select! {
-                    _ = tokio::io::copy(&mut up, &mut to) => {}
-                    () = within(&left, &mut from, &mut down) => {}
+                    () = within(&up, &mut replica.0, &mut server.1) => {}
+                    () = within(&down, &mut server.0, &mut replica.1) => {}
                 }
             });
         }
     });
-    (outer, budget)
+    link
 }
 
-async fn within(left: &AtomicUsize, from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) {
+/// The second member follows the first through the link.
+async fn follows(world: &World, link: &Link) {
+    let host = link.address.to_string();
+    world
+        .ordered(1, 1, Action::Follow { source: "shop-0".into(), host, acknowledge: true, keep: None })
+        .await;
+    world
+        .until(1, "following", |state| {
+            matches!(state.role, Role::Replica { receiving: true, applying: true, .. })
+        })
+        .await;
+    world.level(1, 0).await;
+}
+
+async fn within(budget: &Budget, from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) {
     let mut buffer = vec![0; 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        let take = |left: usize| Some(left.saturating_sub(count));
-        let before = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).unwrap();
-        let allowed = before.min(count);
+        let allowed = budget.take(count);
         if to.write_all(&buffer[..allowed]).await.is_err() || allowed < count {
             return;
         }
     }
+}
+
+/// The transaction arrived and its acknowledgement did not: the replica does not acknowledge it again when it reconnects,
+/// only with the next one, which no client writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn h7_a_reconnected_replica_is_nudged() {
+    let world = World::cluster(2, 1).await;
+    made(&world).await;
+    let link = link(&world).await;
+    follows(&world, &link).await;
+    link.up.allow(0);
+    let write = started(&world, "INSERT INTO sh_op.t VALUES (1, '')").await;
+    world.until(0, "a waiting commit", waits).await;
+    link.up.allow(usize::MAX);
+    write.await.unwrap().expect("acknowledged in the end");
+    world.level(1, 0).await;
 }
 
 /// MySQL's applier would wait a minute for the rest.
@@ -180,19 +228,11 @@ async fn within(left: &AtomicUsize, from: &mut OwnedReadHalf, to: &mut OwnedWrit
 async fn half_of_a_transaction_delays_no_promotion() {
     let world = World::cluster(3, 1).await;
     made(&world).await;
-    let (host, budget) = link(&world).await;
-    let through =
-        Action::Follow { source: "shop-0".into(), host: host.to_string(), acknowledge: true, keep: None };
-    world.ordered(1, 1, through).await;
-    world
-        .until(1, "following", |state| {
-            matches!(state.role, Role::Replica { receiving: true, applying: true, .. })
-        })
-        .await;
-    world.level(1, 0).await;
+    let link = link(&world).await;
+    follows(&world, &link).await;
     world.ordered(2, 1, Action::Seal).await;
     world.until(2, "sealed", |state| state.role == Role::Sealed { term: 1 }).await;
-    budget.store(20_000, Ordering::SeqCst);
+    link.down.allow(20_000);
     let large = started(
         &world,
         "INSERT INTO sh_op.t VALUES (1, REPEAT('x', 10000)), (2, REPEAT('x', 10000)), (3, REPEAT('x', 10000))",

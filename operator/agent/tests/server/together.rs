@@ -82,7 +82,7 @@ async fn three_replicate_and_fail_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_switchover_loses_nothing() {
+async fn h13_h15_a_switchover_loses_nothing_and_ends_sessions() {
     let world = World::cluster(2, 1).await;
     insert(&world, 0, 1).await;
     let mut client = sql::app(&world, 0).await;
@@ -94,6 +94,8 @@ async fn a_switchover_loses_nothing() {
         })
         .await;
     assert!(sql::run(&mut client, "INSERT INTO sh_op.t VALUES (5)").await.is_err(), "sealed");
+    // Connections that outlive the move would go on reading what is old.
+    assert!(sql::run(&mut client, "SELECT 1").await.is_err(), "its session has ended");
     let executed = old.data.unwrap().executed;
     world
         .until(1, "having all", |state| state.data.as_ref().is_some_and(|data| data.executed == executed))
@@ -112,7 +114,7 @@ async fn a_switchover_loses_nothing() {
 
 /// H1: with nobody to acknowledge, a shutdown of mysqld would release waiting commits with OK.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_waiting_commit_is_acknowledged_by_a_shutdown() {
+async fn h1_no_waiting_commit_is_acknowledged_by_a_shutdown() {
     let mut world = World::cluster(2, 1).await;
     insert(&world, 0, 1).await;
     world.members[1].crash();
@@ -132,7 +134,7 @@ async fn no_waiting_commit_is_acknowledged_by_a_shutdown() {
 
 /// H4, H5: a deposed primary with waiting commits is killed, not talked out of them.
 #[tokio::test(flavor = "multi_thread")]
-async fn sealing_a_primary_with_waiters_answers_none_of_them() {
+async fn h4_h5_sealing_a_primary_with_waiters_answers_none_of_them() {
     let mut world = World::cluster(2, 1).await;
     insert(&world, 0, 1).await;
     world.members[1].crash();
@@ -150,7 +152,7 @@ async fn sealing_a_primary_with_waiters_answers_none_of_them() {
 
 /// H7 and raising k: the proof waits for a replica that acknowledges.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_count_is_proven_only_by_acknowledgements() {
+async fn h9_a_count_is_proven_only_by_acknowledgements() {
     let mut world = World::cluster(3, 1).await;
     world.members[2].crash();
     world.ordered(0, 1, Action::Promote { k: 2, admit: true }).await;
@@ -215,7 +217,7 @@ async fn a_blank_member_is_cloned_once() {
 
 /// A clone that was broken off leaves data nobody may trust: the next start begins blank.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broken_off_clone_leaves_a_blank_member() {
+async fn h17_a_broken_off_clone_leaves_a_blank_member() {
     let mut world = World::cluster(2, 0).await;
     insert(&world, 0, 1).await;
     sees(&world, 1, 1).await;

@@ -41,6 +41,31 @@ fn b22_the_rw_service_leads_to_the_open_primary_and_nowhere_else() {
     assert_eq!(addresses(&world.last), Some(0));
 }
 
+/// Where the rw Service is led by this pass.
+fn led_to(plan: &Plan) -> Option<Vec<String>> {
+    plan.objects.iter().find_map(|object| match object {
+        Desired::EndpointSlice(slice) => {
+            let targets = slice.endpoints.iter().filter_map(|endpoint| endpoint.target_ref.as_ref());
+            Some(targets.filter_map(|target| target.name.clone()).collect())
+        }
+        _ => None,
+    })
+}
+
+#[test]
+fn h19_a_failover_changes_the_endpoint_once() {
+    let mut world = World::healthy(3);
+    world.pass();
+    let mut seen: Vec<Vec<String>> = led_to(&world.last).into_iter().collect();
+    world.crash("shop-0");
+    for _ in 0..80 {
+        world.pass();
+        seen.extend(led_to(&world.last));
+        seen.dedup();
+    }
+    assert_eq!(seen, [["shop-0"], [world.primary().as_str()]]);
+}
+
 #[test]
 fn b20_a_paused_cluster_gets_no_orders_and_no_objects() {
     let mut world = World::healthy(3);

@@ -242,3 +242,48 @@ fn a_chosen_primary_that_dies_is_replaced() {
     assert_ne!(world.primary(), chosen);
     assert_eq!(world.phase(), Some(Phase::Degraded));
 }
+
+/// A replica that follows shows a transaction before its primary's own look does.
+#[test]
+fn h12_what_a_replica_shows_first_is_no_divergence() {
+    let mut world = World::healthy(3);
+    let uuid = world.member("shop-0").state.server_uuid.clone().unwrap();
+    world.member("shop-1").executes(&format!("{uuid}:5000"));
+    for _ in 0..20 {
+        world.pass();
+        assert!(!world.last.orders.iter().any(|order| matches!(order.action, Action::Clone { .. })));
+    }
+    assert_eq!(names(&world), ["shop-0", "shop-1", "shop-2"]);
+    // Transactions of anybody else are one.
+    let mut world = World::healthy(3);
+    world.member("shop-1").executes("0000000f-0000-0000-0000-000000000000:1");
+    let mut cloned = false;
+    for _ in 0..40 {
+        world.pass();
+        cloned |= world.last.orders.iter().any(|order| matches!(order.action, Action::Clone { .. }));
+    }
+    assert!(cloned);
+}
+
+#[test]
+fn h14_a_member_whose_transactions_the_source_has_purged_is_cloned() {
+    let mut world = World::healthy(3);
+    world.crash("shop-2");
+    world.write(false);
+    let executed = world.member("shop-0").state.data.as_ref().unwrap().executed.clone();
+    for name in ["shop-0", "shop-1"] {
+        world.member(name).state.data.as_mut().unwrap().purged = executed.clone();
+    }
+    world.boot("shop-2");
+    let mut cloned = Vec::new();
+    for _ in 0..40 {
+        world.pass();
+        let orders = world.last.orders.iter();
+        cloned.extend(orders.filter_map(|order| match &order.action {
+            Action::Clone { donor, .. } => Some((order.instance.clone(), donor.clone())),
+            _ => None,
+        }));
+    }
+    cloned.dedup();
+    assert_eq!(cloned, [("shop-2".to_owned(), "shop-1".to_owned())], "from a replica, not from the writer");
+}

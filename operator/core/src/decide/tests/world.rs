@@ -36,6 +36,11 @@ pub(super) struct Member {
 }
 
 impl Member {
+    /// Executes these transactions.
+    pub(super) fn executes(&mut self, text: &str) {
+        add(&mut self.state, text);
+    }
+
     /// mysqld starts with all it has: recovery commits whatever waited.
     fn wake(&mut self) {
         self.reigned = None;
