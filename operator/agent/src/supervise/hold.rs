@@ -5,10 +5,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-/// How long after mysqld ended. An election takes less.
-pub const AFTER_END: Duration = Duration::from_secs(1);
-/// How long after the agent started: the operator has to find it first.
-pub const AFTER_START: Duration = Duration::from_secs(5);
+/// How long. An election with a standby operator that has to take over first needs less, and so does one after all
+/// members fell at once, which waits for the others to start (ADR 0012).
+pub const LIMIT: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Grip {

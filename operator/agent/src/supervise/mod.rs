@@ -225,12 +225,11 @@ impl Supervisor {
         match note::read(&self.settings) {
             Ok(None) => return true,
             Ok(Some(reigned)) => {
-                let limit = if self.starts() == 0 { hold::AFTER_START } else { hold::AFTER_END };
-                tracing::info!(reigned, ?limit, "mysqld was a primary: its start waits for an order");
+                tracing::info!(reigned, "mysqld was a primary: its start waits for an order");
                 self.hold.arm();
                 self.status.send_replace(Server::Held { reigned });
                 let began = Instant::now();
-                self.hold.until_released(limit, self.wanted.subscribe()).await;
+                self.hold.until_released(hold::LIMIT, self.wanted.subscribe()).await;
                 tracing::info!(after_ms = millis(began), "mysqld is held back no longer");
             }
             // It says nothing that the start depends on.
