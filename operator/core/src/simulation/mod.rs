@@ -37,6 +37,8 @@ pub struct Report {
     pub acknowledged: u64,
     /// Decisions that operators made.
     pub decisions: u64,
+    /// Those that were held against the whole `decide::plan`.
+    pub compared: u64,
     /// Terms that were begun.
     pub terms: u64,
     /// Seeds whose schedule broke an invariant, and which.
@@ -50,6 +52,7 @@ impl Report {
         self.schedules += other.schedules;
         self.acknowledged += other.acknowledged;
         self.decisions += other.decisions;
+        self.compared += other.compared;
         self.terms += other.terms;
         self.violations.extend(other.violations);
         self
@@ -64,6 +67,7 @@ pub fn campaign(seeds: Range<u64>) -> Report {
         report.schedules += 1;
         report.acknowledged += u64::try_from(world.ledger.acknowledged.len()).unwrap_or(0);
         report.decisions += world.ledger.passes;
+        report.compared += world.ledger.compared;
         report.terms += world.stored.status.term.unwrap_or(0).unsigned_abs();
         report.violations.extend(world.violation.map(|violation| (seed, violation)));
     }

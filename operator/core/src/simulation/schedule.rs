@@ -137,6 +137,7 @@ impl Schedule {
         }
         let steps = if dice.once_in(8) { 100 + dice.below(200) } else { 20 + dice.below(60) };
         world.planted = planted;
+        world.ledger.offset = seed;
         world.trace = traced.then(Vec::new);
         world.dice = dice;
         world.lagging = world.dice.once_in(3);

@@ -17,11 +17,13 @@ fn run(schedules: u64) {
         campaign(first..half).and(other.join().unwrap())
     });
     println!(
-        "{} schedules in {:?}: {} writes acknowledged, {} decisions, {} terms, {} violations",
+        "{} schedules in {:?}: {} writes acknowledged, {} decisions ({} compared with the whole plan), \
+         {} terms, {} violations",
         report.schedules,
         began.elapsed(),
         report.acknowledged,
         report.decisions,
+        report.compared,
         report.terms,
         report.violations.len()
     );
@@ -37,6 +39,7 @@ fn run(schedules: u64) {
         );
     }
     assert!(report.acknowledged > schedules, "the schedules hardly wrote anything: {report:?}");
+    assert!(report.compared > report.decisions / 200, "the whole plan was hardly ever asked: {report:?}");
 }
 
 #[test]
