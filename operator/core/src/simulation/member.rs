@@ -12,7 +12,7 @@ use crate::protocol::{DataState, MemberState, Order, Role, Seen, ServerPhase, Te
 pub(super) const NAMES: [&str; 5] = ["shop-0", "shop-1", "shop-2", "shop-3", "shop-4"];
 
 /// What the member does, in one run of mysqld (the agent's `Stance`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Stance {
     Idle,
     Sealed(Term),
@@ -232,6 +232,23 @@ impl Member {
             }
         }
         Some(Ok(()))
+    }
+
+    /// Whether the member refuses the order now and ever after: what it promised and what it has seen only grow.
+    pub(super) fn refuses_for_good(&self, order: &Order, planted: Option<Planted>) -> bool {
+        let knows_newer = match (&order.claim, &self.disk.promise.claim) {
+            (Some(told), Some(known)) => told.version < known.version,
+            _ => false,
+        };
+        let is_seen = self
+            .agent
+            .as_ref()
+            .is_some_and(|agent| agent.process == order.seen.process && agent.goals == order.seen.goal);
+        match planted {
+            Some(Planted::OrderWithoutTermCheck | Planted::PromiseNotPersisted) => false,
+            Some(Planted::OrderWithoutSeen) => order.term < self.disk.promise.term || knows_newer,
+            _ => order.term < self.disk.promise.term || knows_newer || !is_seen,
+        }
     }
 
     /// The agent looks at mysqld.

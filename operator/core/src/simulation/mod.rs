@@ -3,11 +3,16 @@
 //! It runs the product's own decisions, `decide` for the operator and `member::judge` for the agents, and carries out
 //! what they decide step by step, with crashes, cuts and second faults between the steps. Every schedule follows from a
 //! seed alone. The invariants of ha.md §6 are checked at every step and at rest.
+//!
+//! A search goes through the same world without chance: in each state it tries every event that is enabled, and goes on
+//! from every state that it has not seen yet. A small scope is so covered completely.
 
 mod checks;
 mod copy;
 mod dice;
 mod disk;
+mod event;
+mod fingerprint;
 mod member;
 mod network;
 mod operator;
@@ -17,6 +22,8 @@ mod recovery;
 mod replication;
 mod sabotage;
 mod schedule;
+mod scopes;
+mod search;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -25,6 +32,7 @@ mod world;
 
 pub use checks::Violation;
 pub use planted::Planted;
+pub use search::Coverage;
 
 use std::ops::Range;
 
@@ -78,6 +86,36 @@ pub fn campaign(seeds: Range<u64>) -> Report {
 pub fn replay(seed: u64, planted: Option<Planted>) -> (Vec<String>, Option<Violation>) {
     let world = schedule::run(seed, planted, true);
     (world.trace.unwrap_or_default(), world.violation)
+}
+
+/// Which scopes are searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scopes {
+    /// Those that are covered completely within seconds.
+    Small,
+    /// Those that take minutes, each as far as so many distinct states.
+    Deep(usize),
+    /// Those in which the product is known to break an invariant.
+    Open,
+}
+
+/// Searches everything that can happen within these scopes; `report` is told about each.
+pub fn cover(scopes: Scopes, mut report: impl FnMut(&Coverage)) {
+    let scopes = match scopes {
+        Scopes::Small => scopes::small(),
+        Scopes::Deep(states) => {
+            scopes::deep().into_iter().map(|scope| search::Scope { states, ..scope }).collect()
+        }
+        Scopes::Open => scopes::open(),
+    };
+    for scope in scopes {
+        report(&search::search(&scope));
+    }
+}
+
+/// Searches the scope in which a planted bug shows soonest, as far as so many distinct states. None: it needs a larger one.
+pub fn uncover(planted: Planted, states: usize) -> Option<Coverage> {
+    scopes::planted(planted).map(|scope| search::search(&search::Scope { states, ..scope }))
 }
 
 /// The first seed of these whose schedule finds the planted bug in a way that counts.

@@ -1,6 +1,7 @@
 //! What is on its way, and what cannot get through.
 
 use crate::protocol::Order;
+use std::hash::Hash;
 
 /// A replica's word that it has everything up to a place in the source's binlog.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +33,34 @@ impl Network {
         self.members = Default::default();
         self.orders = Default::default();
         self.answers = Default::default();
+    }
+
+    /// An order goes out and stays under way until it is delivered. What was ordered before in the same words is the same.
+    pub(super) fn dispatch(&mut self, order: Order) {
+        let is_same = |sent: &Order| Order { seen: order.seen.clone(), ..sent.clone() } == order;
+        self.late.retain(|(_, sent)| !is_same(sent));
+        self.late.push((0, order));
+    }
+
+    /// Nothing gets from or to this member.
+    pub(super) fn isolate(&mut self, member: usize) {
+        for other in (0..5).filter(|other| *other != member) {
+            self.cut_members(member, other);
+            self.cut_members(other, member);
+        }
+        for operator in 0..2 {
+            self.cut_orders(operator, member);
+            self.cut_answers(operator, member);
+        }
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        self.members.iter().chain(&self.orders).chain(&self.answers).flatten().any(|cut| *cut)
+    }
+
+    /// All cuts.
+    pub(super) fn cuts(&self) -> impl Hash {
+        (self.members, self.orders, self.answers)
     }
 
     pub(super) fn cut_members(&mut self, from: usize, to: usize) {

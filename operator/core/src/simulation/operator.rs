@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 /// 2026-11-21T10:00:00Z.
-const BEGINNING: i64 = 1_795_255_200_000;
+pub(super) const BEGINNING: i64 = 1_795_255_200_000;
 
 /// Calls to members have a limit: what was answered this long ago is not decided on.
 const PATIENCE: i64 = 4_000;
@@ -39,10 +39,10 @@ struct Reading {
 
 /// What an operator is about to do.
 #[derive(Clone, Debug)]
-struct Intention {
-    version: u64,
-    plan: Plan,
-    replicas: usize,
+pub(super) struct Intention {
+    pub(super) version: u64,
+    pub(super) plan: Plan,
+    pub(super) replicas: usize,
 }
 
 /// One operator process.
@@ -55,8 +55,8 @@ pub(super) struct Operator {
     heard: [i64; 5],
     /// Its clock is off by so many milliseconds.
     pub(super) skew: i64,
-    reading: Option<Reading>,
-    intention: Option<Intention>,
+    reading: Option<Box<Reading>>,
+    pub(super) intention: Option<Box<Intention>>,
 }
 
 impl Operator {
@@ -97,7 +97,7 @@ impl World {
         let gone =
             std::array::from_fn(|index| self.members.get(index).is_none_or(|member| member.pod_is_gone));
         let answers = std::array::from_fn(|index| self.ask(operator, index));
-        let reading = Reading {
+        let reading = Box::new(Reading {
             at: self.now,
             version: self.stored.version,
             instances: self.stored.instances,
@@ -105,7 +105,7 @@ impl World {
             status: self.stored.status.clone(),
             answers,
             gone,
-        };
+        });
         self.operators[operator].reading = Some(reading);
     }
 
@@ -137,14 +137,14 @@ impl World {
         }
         let version = reading.version;
         let cluster = cluster(reading.instances, reading.degradable);
-        let mut view = self.view(operator, reading);
+        let mut view = self.view(operator, *reading);
         sabotage::before(self.planted, &mut view);
         let (mut plan, replicas) = decide::protocol(cluster, &view);
         self.check_plan(&view, &plan);
         sabotage::after(self.planted, &view, &mut plan);
         self.trace_plan(operator, &plan);
         let replicas = usize::try_from(replicas).unwrap_or_default();
-        self.operators[operator].intention = Some(Intention { version, plan, replicas });
+        self.operators[operator].intention = Some(Box::new(Intention { version, plan, replicas }));
     }
 
     fn trace_plan(&mut self, operator: usize, plan: &Plan) {
@@ -173,7 +173,9 @@ impl World {
         let mut pods = BTreeMap::new();
         let gone = reading.gone;
         for (member, answer) in self.members.iter().zip(reading.answers) {
-            let silence = self.now - process.heard[member.index];
+            // A search knows no moments: who does not answer has not done so for long.
+            let silence =
+                if self.dice.is_searching() { PATIENCE } else { self.now - process.heard[member.index] };
             let look = match answer {
                 Some(state) => Look::Answered(Box::new(state)),
                 None if gone[member.index] => Look::Absent,
@@ -200,9 +202,8 @@ impl World {
 
     /// Carries out what was decided, as far as it gets.
     pub(super) fn act(&mut self, operator: usize) {
-        let Some(Intention { version, plan, replicas }) = self.operators[operator].intention.take() else {
-            return;
-        };
+        let Some(intention) = self.operators[operator].intention.take() else { return };
+        let Intention { version, plan, replicas } = *intention;
         if replicas != self.replicas {
             self.note(|| format!("{replicas} Pods shall run"));
             self.run_replicas(replicas);
@@ -236,6 +237,9 @@ impl World {
 
     /// An order goes out: it arrives, is lost, comes late, or comes twice.
     fn send(&mut self, operator: usize, order: Order) {
+        if self.dice.is_searching() {
+            return self.network.dispatch(order);
+        }
         let fate = if self.calm { 15 } else { self.dice.roll(16) };
         match fate {
             0 => self.note(|| format!("lost: {}", tell(&order))),

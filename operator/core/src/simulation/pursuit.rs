@@ -66,7 +66,7 @@ impl World {
             server.answers_from = place;
         } else if waiting == 0 {
             server.read_only = true;
-        } else if self.calm || self.dice.once_in(2) {
+        } else if self.calm || self.dice.at_last(2) {
             self.note(|| format!("{} is killed: {waiting} commits wait", NAMES[index]));
             self.lose_server(index);
         }
@@ -244,7 +244,9 @@ impl World {
     fn nudge(&mut self, index: usize) -> bool {
         let waits = !self.members[index].disk.tail.is_empty() && self.network.acks.is_empty();
         let semi_sync = self.members[index].server.as_ref().is_some_and(|server| server.source_semi_sync);
-        let due = waits && semi_sync && self.has_idle_replica(index) && self.dice.once_in(2);
+        // A search that leaves the completion out would write without end.
+        let stands_still = !(self.dice.is_searching() && self.may_complete(index));
+        let due = waits && semi_sync && self.has_idle_replica(index) && stands_still && self.dice.at_last(2);
         due && self.write(index, Kind::Beat).is_some()
     }
 

@@ -1,6 +1,6 @@
 //! Replication and acknowledgement, each message a step of its own.
 
-use super::member::NAMES;
+use super::member::{Member, NAMES};
 use super::network::Acknowledgement;
 use super::planted::Planted;
 use super::server::Receiver;
@@ -21,18 +21,25 @@ impl World {
 
     /// The oldest waiting transaction is committed, if enough replicas acknowledged it; its client is answered.
     pub(super) fn complete(&mut self, index: usize) -> bool {
-        let gives_up = self.planted == Some(Planted::SemiSyncTimesOut) && self.dice.once_in(6);
+        let may = self.may_complete(index);
+        let gives_up = self.planted == Some(Planted::SemiSyncTimesOut) && self.dice.at_last(6);
         let member = &mut self.members[index];
         let Some(server) = &member.server else { return false };
-        let place = member.disk.log.len();
-        if member.disk.tail.is_empty() || !(server.may_commit(place) || gives_up) {
+        if member.disk.tail.is_empty() || !(may || gives_up) {
             return false;
         }
+        let place = member.disk.log.len();
         let (term, answers) = (server.term, place >= server.answers_from);
         let transaction = member.disk.tail.remove(0);
         member.disk.commit(transaction);
         self.check_completion(index, term, transaction, answers);
         true
+    }
+
+    /// Whether the oldest waiting transaction has the acknowledgements that it needs.
+    pub(super) fn may_complete(&self, index: usize) -> bool {
+        let Member { server, disk, .. } = &self.members[index];
+        server.as_ref().is_some_and(|server| !disk.tail.is_empty() && server.may_commit(disk.log.len()))
     }
 
     /// The receiver connects, or notices that it is connected no more.
@@ -105,7 +112,7 @@ impl World {
     }
 
     /// Source, its run and whether acknowledgements are asked for, if transactions flow.
-    fn stream(&self, index: usize) -> Option<(usize, u64, bool)> {
+    pub(super) fn stream(&self, index: usize) -> Option<(usize, u64, bool)> {
         let source = self.members[index].disk.channel?;
         let Receiver::On { run, acknowledges } = self.members[index].server.as_ref()?.receiver else {
             return None;

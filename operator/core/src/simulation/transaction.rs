@@ -14,7 +14,7 @@ pub(super) struct Gtid {
 }
 
 /// What a transaction is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     /// A client's.
     Write,
@@ -54,6 +54,11 @@ impl Gtids {
 
     pub(super) fn covers(&self, other: &Self) -> bool {
         other.0.iter().all(|(server, bits)| bits & !self.bits(*server) == 0)
+    }
+
+    /// Servers and the numbers of each, as bits.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u16, u128)> {
+        self.0.iter().copied()
     }
 
     /// What `server` numbered and this set has.

@@ -1,3 +1,4 @@
 mod campaign;
 mod crash;
+mod exhaustive;
 mod planted;
