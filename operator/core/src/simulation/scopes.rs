@@ -124,6 +124,7 @@ pub(super) fn planted(planted: Planted) -> Option<Scope> {
                 scope("3 members scaled to 2, 1 write, 1 crash, agents whole", three, &[Fault::Member])
                     .with(|allowed| (allowed.grain, allowed.scales) = (Grain::Goal, &[2]))
             }
+            Planted::OrderWithoutSeen => scope("2 members, 1 write, 1 crash", pair, &[Fault::Member]),
             Planted::ClaimTooEarly => {
                 scope("1 member scaled to 2, 1 write, 1 crash, members whole", single, &[Fault::Member])
                     .with(|allowed| (allowed.grain, allowed.scales) = (Grain::Member, &[2]))
@@ -144,7 +145,6 @@ pub(super) fn planted(planted: Planted) -> Option<Scope> {
             | Planted::SealKeepsReceiving
             | Planted::NonMemberAcknowledges
             | Planted::OrderWithoutTermCheck
-            | Planted::OrderWithoutSeen
             | Planted::IntentLost
             | Planted::CloneKeepsUuid
             | Planted::RelayNotSynced => return None,

@@ -215,3 +215,48 @@ fn heal(world: &World) -> World {
     }
     world
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulation::scopes;
+    use std::collections::{BTreeSet, HashMap, VecDeque};
+
+    /// States of a scope that are compared.
+    const STATES: usize = 3_000;
+    /// Of those reached again, one in so many is compared with the one that was there first.
+    const SAMPLE: usize = 16;
+
+    fn following(place: &Place) -> BTreeSet<u64> {
+        let events = place.world.enabled(&place.allowance);
+        events.into_iter().map(|event| place.after(event).fingerprint()).collect()
+    }
+
+    /// Otherwise the search would leave out what only one of them leads to.
+    fn compare(scope: &Scope) -> usize {
+        let start = scope.begin();
+        let mut known = HashMap::from([(start.fingerprint(), start.clone())]);
+        let (mut queue, mut again) = (VecDeque::from([start]), 0);
+        while let Some(place) = queue.pop_front().filter(|_| known.len() < STATES) {
+            for event in place.world.enabled(&place.allowance) {
+                let next = place.after(event);
+                if let Some(first) = known.get(&next.fingerprint()) {
+                    again += 1;
+                    let is_sampled = again % SAMPLE == 0;
+                    assert!(!is_sampled || following(first) == following(&next), "{}: {event}", scope.name);
+                } else {
+                    known.insert(next.fingerprint(), next.clone());
+                    queue.push_back(next);
+                }
+            }
+        }
+        again / SAMPLE
+    }
+
+    #[test]
+    fn states_with_the_same_fingerprint_lead_to_the_same_states() {
+        let compared: usize = scopes::small().iter().chain(&scopes::deep()).map(compare).sum();
+        println!("{compared} pairs of states compared");
+        assert!(compared > 5_000);
+    }
+}

@@ -4,7 +4,7 @@ use crate::simulation::{Coverage, Planted, Scopes, cover, uncover};
 use std::time::Instant;
 
 /// Distinct states within which a bug must show.
-const BOUND: usize = 120_000;
+const BOUND: usize = 200_000;
 
 /// Prints what was covered; a violation with all that led to it.
 fn tell(coverage: &Coverage, began: Instant) {
@@ -62,6 +62,11 @@ fn one_seal_too_few() {
 #[test]
 fn a_record_without_compare_and_swap() {
     is_found(Planted::RecordWithoutCompareAndSwap);
+}
+
+#[test]
+fn an_order_without_what_it_was_decided_on() {
+    is_found(Planted::OrderWithoutSeen);
 }
 
 #[test]
