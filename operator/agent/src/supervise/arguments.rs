@@ -23,6 +23,9 @@ const FIXED: &[&str] = &[
     // ha.md H10: with ON, what was acknowledged but not applied is thrown away at a crash.
     "--relay-log-recovery=OFF",
     "--replica-preserve-commit-order=ON",
+    // Else a receiver leaves out what its own instance wrote in an earlier life, and a blank member that follows lacks it
+    // (MySQL manual, `replicate_same_server_id`). GTIDs keep anything from being applied twice.
+    "--replicate-same-server-id=ON",
     // A source that is cut off without a reset is noticed after this many seconds; it sends a heartbeat every second.
     "--replica-net-timeout=4",
     "--plugin-load-add=semisync_source.so",
