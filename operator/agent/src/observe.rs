@@ -104,6 +104,7 @@ impl Facts {
         Ok(Self {
             data: DataState {
                 executed: row.gtids("executed")?,
+                owned: row.gtids("owned")?,
                 retrieved: row.gtids("retrieved")?,
                 purged: row.gtids("purged")?,
                 history: 0,

@@ -260,6 +260,9 @@ pub enum Role {
 pub struct DataState {
     /// `@@gtid_executed`.
     pub executed: String,
+    /// Commits under way: they may be in the binlog and with replicas already, but not in `executed` (`@@gtid_owned`).
+    #[serde(default)]
+    pub owned: String,
     /// Transactions received, applied or not.
     pub retrieved: String,
     /// `@@gtid_purged`.

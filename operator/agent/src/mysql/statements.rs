@@ -50,11 +50,11 @@ pub fn ping() -> Statement {
 }
 
 /// What [`crate::observe`] reads in one go. The receiver's set is read before the executed one, so a transaction in
-/// between makes the member look unsettled, never settled.
+/// between makes the member look unsettled, never settled. So is what is under way: a commit is in one of both, or in both.
 pub fn facts() -> Statement {
     Statement::new(
         "facts",
-        "SELECT f.*, GTID_SUBTRACT(CONCAT(f.executed, ',', f.received), '') AS retrieved, \
+        "SELECT f.*, GTID_SUBTRACT(REGEXP_REPLACE(f.owners, '#[0-9]+', ''), '') AS owned, GTID_SUBTRACT(CONCAT(f.executed, ',', f.received), '') AS retrieved, \
          GTID_SUBSET(f.received, f.executed) AS applied_all FROM (SELECT \
          COALESCE((SELECT RECEIVED_TRANSACTION_SET FROM performance_schema.replication_connection_status \
            WHERE CHANNEL_NAME = ''), '') AS received, \
@@ -62,7 +62,7 @@ pub fn facts() -> Statement {
            WHERE CHANNEL_NAME = ''), 'NONE') AS receiver, \
          COALESCE((SELECT SERVICE_STATE FROM performance_schema.replication_applier_status \
            WHERE CHANNEL_NAME = ''), 'NONE') AS applier, \
-         @@GLOBAL.gtid_executed AS executed, @@GLOBAL.gtid_purged AS purged, \
+         @@GLOBAL.gtid_owned AS owners, @@GLOBAL.gtid_executed AS executed, @@GLOBAL.gtid_purged AS purged, \
          @@GLOBAL.server_uuid AS server_uuid, @@GLOBAL.version AS version, \
          @@GLOBAL.super_read_only AS is_read_only, @@GLOBAL.offline_mode AS is_offline, \
          @@GLOBAL.rpl_semi_sync_source_enabled AS source_semi_sync, \

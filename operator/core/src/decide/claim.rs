@@ -1,7 +1,7 @@
 //! Changes of the claim under a reigning primary, each true at every instant (ha.md §2, "Reconfiguration").
 
 use super::follower::{follows, is_caught_up, is_healthy_follower, needs_clone};
-use super::roster::{Roster, executed, is_running, possession};
+use super::roster::{Roster, is_running, possession, written};
 use crate::names::ordinal;
 use crate::protocol::{MemberState, Role};
 use crate::view::Look;
@@ -192,20 +192,21 @@ fn leaver<'a>(roster: &Roster<'a>, primary: &MemberState) -> Option<(&'a QuorumM
         .or_else(|| unwanted().map(|member| (member, "is to be removed")))
 }
 
-/// How many of these members, beside the primary, have everything the primary has executed, and everything of this reign
-/// that the leaver has: it may have acknowledged more since the primary answered.
+/// How many of these members, beside the primary, have everything the primary has written, and everything of this reign
+/// that the leaver has: it may have acknowledged more since the primary answered. Written, not executed: a commit under way
+/// may have the leaver's acknowledgement and complete after the claim was changed.
 fn holders(
     roster: &Roster<'_>,
     primary: &MemberState,
     leaver: &QuorumMember,
     members: &[QuorumMember],
 ) -> i32 {
-    let Some(executed) = executed(primary) else {
+    let Some(written) = written(primary) else {
         return 0;
     };
     let uuid = primary.server_uuid.as_deref().unwrap_or_default();
     let last = roster.member(leaver).and_then(possession).unwrap_or_default();
-    let everything = executed.union(&last.subtract(&last.without_source(uuid)));
+    let everything = written.union(&last.subtract(&last.without_source(uuid)));
     let count = members
         .iter()
         .filter(|member| member.name != primary.instance)

@@ -142,3 +142,9 @@ pub(super) fn possession(state: &MemberState) -> Option<GtidSet> {
 pub(super) fn executed(state: &MemberState) -> Option<GtidSet> {
     GtidSet::parse(&state.data.as_ref()?.executed).ok()
 }
+
+/// Everything that may be in the member's binlog: what it executed, and commits under way, which others may have
+/// acknowledged already.
+pub(super) fn written(state: &MemberState) -> Option<GtidSet> {
+    Some(executed(state)?.union(&GtidSet::parse(&state.data.as_ref()?.owned).ok()?))
+}

@@ -122,10 +122,12 @@ impl Disk {
 
     /// `Retrieved_Gtid_Set`, of what is not applied yet.
     pub(super) fn retrieved(&self) -> Gtids {
-        self.relay.iter().fold(Gtids::default(), |mut all, one| {
-            all.add(one.gtid);
-            all
-        })
+        gtids(&self.relay)
+    }
+
+    /// `@@gtid_owned`: commits that wait.
+    pub(super) fn owned(&self) -> Gtids {
+        gtids(&self.tail)
     }
 
     /// Term of the last term record.
@@ -136,4 +138,11 @@ impl Disk {
         };
         self.log.iter().rev().find_map(record).unwrap_or(0)
     }
+}
+
+fn gtids(transactions: &[Transaction]) -> Gtids {
+    transactions.iter().fold(Gtids::default(), |mut all, one| {
+        all.add(one.gtid);
+        all
+    })
 }

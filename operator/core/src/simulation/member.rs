@@ -276,6 +276,7 @@ impl Member {
         let sealed_open = planted == Some(Planted::SealKeepsReceiving);
         DataState {
             executed: self.disk.executed.text(),
+            owned: self.disk.owned().text(),
             retrieved: self.disk.retrieved().text(),
             purged: self.disk.purged.text(),
             history: match planted {

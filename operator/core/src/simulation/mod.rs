@@ -95,8 +95,6 @@ pub enum Scopes {
     Small,
     /// Those that take minutes, each as far as so many distinct states.
     Deep(usize),
-    /// Those in which the product is known to break an invariant.
-    Open,
 }
 
 /// Searches everything that can happen within these scopes; `report` is told about each.
@@ -106,7 +104,6 @@ pub fn cover(scopes: Scopes, mut report: impl FnMut(&Coverage)) {
         Scopes::Deep(states) => {
             scopes::deep().into_iter().map(|scope| search::Scope { states, ..scope }).collect()
         }
-        Scopes::Open => scopes::open(),
     };
     for scope in scopes {
         report(&search::search(&scope));

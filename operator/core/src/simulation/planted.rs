@@ -26,6 +26,8 @@ pub enum Planted {
     ClaimTooLate,
     /// A member leaves the claim before the others have what only it had (H21).
     LeavesTooEarly,
+    /// Commits under way do not count when a member leaves that acknowledged them (H21).
+    OwnedForgotten,
     /// An agent takes orders of a lower term than it promised (H25), without the second guard.
     OrderWithoutTermCheck,
     /// An agent takes orders that were decided on an older state of it.

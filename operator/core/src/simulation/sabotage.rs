@@ -17,6 +17,7 @@ pub(super) fn before(planted: Option<Planted>, view: &mut ClusterView) {
             }
         }),
         Some(Planted::TailKept) => each(view, hide_tail),
+        Some(Planted::OwnedForgotten) => forget_owned(view),
         _ => {}
     }
 }
@@ -30,6 +31,16 @@ pub(super) fn after(planted: Option<Planted>, view: &ClusterView, plan: &mut Pla
         Some(Planted::ClaimTooLate) => record_late(view, status, plan),
         Some(Planted::LeavesTooEarly) => leave_early(status, plan),
         _ => {}
+    }
+}
+
+fn forget_owned(view: &mut ClusterView) {
+    for look in view.members.values_mut() {
+        if let Look::Answered(state) = look
+            && let Some(data) = &mut state.data
+        {
+            data.owned.clear();
+        }
     }
 }
 

@@ -66,6 +66,7 @@ fn theme(planted: Planted) -> &'static [Trouble] {
         Planted::ClaimTooEarly | Planted::ClaimTooLate | Planted::LeavesTooEarly => {
             &[Scale, MemberCrash, MemberCut, Clock]
         }
+        Planted::OwnedForgotten => &[Volume, ServerCrash],
         Planted::IntentLost => &[ServerCrash, MemberCrash, Volume, Volume],
         Planted::CloneKeepsUuid => &[ServerCrash, MemberCrash, MemberCut, Volume, Clock],
         Planted::RecordWithoutCompareAndSwap => &[Split, Split, OperatorCrash, MemberCrash, Scale],

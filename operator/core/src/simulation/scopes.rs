@@ -92,19 +92,6 @@ pub(super) fn deep() -> Vec<Scope> {
     ]
 }
 
-/// Where the product as it is breaks an invariant, until that is mended: what a lost volume had acknowledged is completed
-/// after the volume left the claim.
-pub(super) fn open() -> Vec<Scope> {
-    vec![
-        scope(
-            "2 members, 1 write, 1 volume lost and 1 crash of mysqld, members whole",
-            pair,
-            &[Fault::Server, Fault::Volume],
-        )
-        .with(|allowed| (allowed.grain, allowed.faults) = (Grain::Member, 2)),
-    ]
-}
-
 /// The scope in which a planted bug shows soonest; absent for bugs that need larger ones.
 pub(super) fn planted(planted: Planted) -> Option<Scope> {
     let goal = |allowed: &mut Allowance| allowed.grain = Grain::Goal;
@@ -124,6 +111,12 @@ pub(super) fn planted(planted: Planted) -> Option<Scope> {
                 scope("3 members scaled to 2, 1 write, 1 crash, agents whole", three, &[Fault::Member])
                     .with(|allowed| (allowed.grain, allowed.scales) = (Grain::Goal, &[2]))
             }
+            Planted::OwnedForgotten => scope(
+                "2 members, 1 write, 1 volume lost and 1 crash of mysqld, members whole",
+                pair,
+                &[Fault::Server, Fault::Volume],
+            )
+            .with(|allowed| (allowed.grain, allowed.faults) = (Grain::Member, 2)),
             Planted::OrderWithoutSeen => scope("2 members, 1 write, 1 crash", pair, &[Fault::Member]),
             Planted::ClaimTooEarly => {
                 scope("1 member scaled to 2, 1 write, 1 crash, members whole", single, &[Fault::Member])
