@@ -90,13 +90,15 @@ async fn copy(pursuit: &Pursuit, run: u64, wanted: &Wanted) -> Result<(), GoalEr
     Ok(())
 }
 
-/// Semi-sync off, no channel that could write into what is being replaced.
+/// Clients out, semi-sync off, no channel that could write into what is being replaced.
 async fn prepare(pursuit: &Pursuit, host: &str) -> Result<(), GoalError> {
     run_step(pursuit, statements::set_offline(true)).await?;
     seal::kick_clients(pursuit).await.map_err(GoalError::step)?;
     run_step(pursuit, statements::stop_replica()).await?;
     run_step(pursuit, statements::set_source_semi_sync(false)).await?;
     run_step(pursuit, statements::set_replica_semi_sync(false)).await?;
+    // The copy begins by dropping what is here, which super_read_only forbids: it would fail, with the data gone.
+    run_step(pursuit, statements::lift_super_read_only()).await?;
     let donor = statements::set_donor(host, pursuit.member.settings.mysql_port);
     let donor = donor.map_err(|source| GoalError::QuoteValue { what: "the donor's host", source })?;
     run_step(pursuit, donor).await

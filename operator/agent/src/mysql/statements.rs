@@ -130,6 +130,11 @@ pub fn set_read_only(is_read_only: bool) -> Statement {
     Statement::new("set_read_only", sql)
 }
 
+/// Lets the agent's own account write; others stay out by `read_only`.
+pub fn lift_super_read_only() -> Statement {
+    Statement::new("lift_super_read_only", "SET GLOBAL super_read_only = OFF")
+}
+
 /// Sessions of clients. The agent's own, the server's threads and replicas are left out: one that is just connecting would
 /// try again only after a second.
 pub fn client_sessions(agent: &str, replication: &str) -> Result<Statement, QuoteError> {

@@ -288,4 +288,5 @@ async fn a_diverged_member_shows_it_and_is_cloned() {
         })
         .await;
     world.follow(1, 3, 0, true).await;
+    assert!(!world.members[1].log().contains("clone failed"), "{}", world.members[1].log());
 }
