@@ -1,6 +1,9 @@
 //! The images every node has from the start.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, ensure};
 
@@ -45,12 +48,14 @@ const MYSQL_LEFT_OUT: &[&str] = &[
     "usr/bin/ibd2sdi",
     "usr/bin/innochecksum",
     "usr/lib/mysql/plugin/telemetry_client.so",
-    "usr/lib/mysql/plugin/group_replication.so",
     "usr/lib/mysql/plugin/authentication_oci_client.so",
     "usr/lib/mysql/plugin/authentication_kerberos_client.so",
     "usr/lib/mysql/plugin/authentication_webauthn_client.so",
     "usr/lib/mysql/plugin/authentication_openid_connect_client.so",
 ];
+
+/// Kept beside the root file system: no MySQL Pod uses it, but benches compare with it.
+const GROUP_REPLICATION: &str = "usr/lib/mysql/plugin/group_replication.so";
 
 const MYSQL_NEEDED: &[&str] = &[
     "usr/sbin/mysqld",
@@ -95,20 +100,28 @@ pub(super) fn all(tools: &Tools) -> Result<Vec<PathBuf>> {
 pub fn mysql_root() -> Result<PathBuf> {
     let _lock = state::lock("mysql")?;
     let mut sources = MYSQL_PACKAGES.to_vec();
-    sources.extend([PASSWD, GROUP, NAME_SWITCH]);
+    sources.extend([PASSWD, GROUP, NAME_SWITCH, GROUP_REPLICATION]);
     sources.extend(MYSQL_LEFT_OUT);
     let folder = tools::place("mysql", &sources);
     tools::once(&folder, |folder| {
         step("fetch MySQL from Debian", || {
             let root = folder.join("root");
             debian::extract(MYSQL_PACKAGES, &root)?;
+            let plugin = group_replication(&root);
+            fs::create_dir(plugin.parent().context("the plugin's folder")?)?;
+            fs::rename(root.join(GROUP_REPLICATION), plugin).context("take Group Replication")?;
             finish(&root)
         })
     })?;
     Ok(folder.join("root"))
 }
 
-fn finish(root: &std::path::Path) -> Result<()> {
+/// The plugin for Group Replication that belongs to the servers in `root`, the folder of [`mysql_root`].
+pub fn group_replication(root: &Path) -> PathBuf {
+    root.with_file_name("plugin").join("group_replication.so")
+}
+
+fn finish(root: &Path) -> Result<()> {
     for left_out in MYSQL_LEFT_OUT {
         let path = root.join(left_out);
         if path.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path).or_else(absent)? }

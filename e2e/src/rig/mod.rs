@@ -31,7 +31,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-pub use contents::{BUSYBOX, MYSQL, mysql_root};
+pub use contents::{BUSYBOX, MYSQL, group_replication, mysql_root};
 pub use images::operator_image;
 pub use state::{NodeLoss, Options, ServiceSync};
 
