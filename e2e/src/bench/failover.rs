@@ -1,6 +1,7 @@
 //! The write gap of clients at each sort of fault (ha.md §7), next to what the same steps cost on bare servers.
 
-use super::results::{Case, Floor, Samples, earlier, milliseconds};
+use super::group::{self, Setting};
+use super::results::{Case, Floor, Peer, Samples, earlier, milliseconds};
 use super::trio::Trio;
 use crate::campaign::{Cycle, Fault, Load, Measured, Mix, Scene, Steps};
 use crate::ledger::Verdict;
@@ -19,6 +20,7 @@ pub struct UnderFaults {
     fault: Fault,
     load: Load,
     bare: Bare,
+    peers: &'static [Setting],
     figure: Figure,
 }
 
@@ -42,13 +44,13 @@ enum Figure {
 }
 
 const fn case(name: &'static str, cycles: usize, fault: Fault, bare: Bare) -> UnderFaults {
-    UnderFaults { name, cycles, fault, load: Load::Steady, bare, figure: Figure::Gap }
+    UnderFaults { name, cycles, fault, load: Load::Steady, bare, peers: &[], figure: Figure::Gap }
 }
 
 /// Every case.
 pub const CASES: &[UnderFaults] = &[
     case("switchover", 50, Fault::Switchover, Bare::Switchover),
-    case("failover-kill", 50, Fault::Kill, Bare::Failover),
+    UnderFaults { peers: group::SETTINGS, ..case("failover-kill", 50, Fault::Kill, Bare::Failover) },
     case("pod-deleted", 50, Fault::ForceDelete, Bare::Failover),
     case("partition", 50, Fault::CutNode, Bare::Failover),
     case("node-crash", 20, Fault::CrashNode, Bare::Failover),
@@ -60,6 +62,8 @@ pub const CASES: &[UnderFaults] = &[
 
 /// So many floors are enough to see their spread.
 const FLOORS: usize = 10;
+/// So many kills show what a peer does: each takes it several seconds.
+const PEERS: usize = 5;
 
 /// Measures a case in `cycles` cycles on one cluster.
 ///
@@ -67,6 +71,7 @@ const FLOORS: usize = 10;
 /// When a cycle does not end well; the report of the cluster is printed then.
 pub async fn under_faults(wanted: &UnderFaults, cycles: usize) -> Result<Case> {
     let floor = wanted.bare.measure(cycles.min(FLOORS)).await.context("measure bare servers")?;
+    let peers = peers(wanted.peers, cycles.min(PEERS)).await.context("measure peers")?;
     let mut more = Map::new();
     let (measured, verdict) = campaign(wanted.name, async |scene| {
         let fault = if scene.offers(wanted.fault).await? { wanted.fault } else { Fault::Evict };
@@ -83,10 +88,19 @@ pub async fn under_faults(wanted: &UnderFaults, cycles: usize) -> Result<Case> {
         name: wanted.name,
         samples: Samples(samples),
         floor: Some(floor),
+        peers,
         violations: verdict.count(),
         steps: steps(&measured),
         more,
     })
+}
+
+async fn peers(settings: &[Setting], cycles: usize) -> Result<Vec<Peer>> {
+    let mut peers = Vec::new();
+    for setting in settings {
+        peers.push(group::measure(setting, cycles).await?);
+    }
+    Ok(peers)
 }
 
 /// A campaign of any mix; its row adds up what campaigns have run so far.
@@ -112,10 +126,9 @@ pub async fn fault_cycles(mix: &Mix, cycles: usize) -> Result<Case> {
     Ok(Case {
         name: "fault-cycles",
         samples: Samples(measured.iter().map(|one| milliseconds(one.gap)).collect()),
-        floor: None,
         violations: before["violations"].as_u64().unwrap_or(0) + verdict.count(),
-        steps: Vec::new(),
         more,
+        ..Case::default()
     })
 }
 

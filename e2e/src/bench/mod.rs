@@ -2,13 +2,16 @@
 
 mod failover;
 mod floor;
+mod group;
+mod page;
 mod plot;
+mod replication;
 mod results;
 mod simulation;
 mod time_to_writable;
 mod trio;
 
 pub use failover::{CASES, fault_cycles, under_faults};
-pub use results::{Case, Floor, Samples, write};
+pub use results::{Case, Floor, Peer, Samples, write};
 pub use simulation::simulated_schedules;
 pub use time_to_writable::time_to_writable;

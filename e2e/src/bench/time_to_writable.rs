@@ -3,10 +3,10 @@
 use super::floor;
 use super::results::{Case, Floor, Samples, milliseconds};
 use crate::scenario::{
-    Account, Database, HEALTHY_WITHIN, Namespace, Seen, Stage, first_write, in_network, service_address,
-    small, until,
+    Account, Database, HEALTHY_WITHIN, Namespace, Seen, Stage, first_write, in_network, joined,
+    service_address, small, until,
 };
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -38,9 +38,7 @@ async fn one(namespace: &Namespace, network: PathBuf) -> Result<Duration> {
     })
     .await?;
     let client = in_network(&network, move || first_write(account, HEALTHY_WITHIN));
-    let at = tokio::task::spawn_blocking(move || client.join())
-        .await?
-        .map_err(|_| anyhow!("the client thread failed"))??;
+    let at = joined(client).await?;
     shop.delete().await?;
     Ok(at.duration_since(begin))
 }

@@ -12,7 +12,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// Clients at once.
-const WRITERS: u32 = 4;
+pub(crate) const WRITERS: u32 = 4;
 
 /// One fault under one load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// Writes a second of all the ledger's clients together, unless they saturate.
-const RATE: u32 = 200;
+pub(crate) const RATE: u32 = 200;
 const BRIEF: Duration = Duration::from_secs(10);
 const MEGABYTES: usize = 100;
 /// A thousand numbers, for tables that need many rows at once.

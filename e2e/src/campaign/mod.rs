@@ -10,9 +10,11 @@ mod mix;
 mod scene;
 mod timeline;
 
+pub(crate) use cycle::WRITERS;
 pub use cycle::{Cycle, Measured};
 pub use fault::Fault;
 pub use load::Load;
+pub(crate) use load::RATE;
 pub use mix::Mix;
 pub use scene::Scene;
 pub use timeline::Steps;

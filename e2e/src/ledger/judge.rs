@@ -89,8 +89,7 @@ const SLACK: Duration = Duration::from_millis(20);
 
 /// Every broken promise.
 pub fn judge(evidence: &Evidence<'_>) -> Vec<Violation> {
-    let mut violations = rows(evidence);
-    violations.extend(divergence(&evidence.members));
+    let mut violations = broken_rows(evidence.history, &evidence.members);
     let mut acknowledged: Vec<&Entry> =
         evidence.history.entries.iter().filter(|entry| entry.outcome == Outcome::Acknowledged).collect();
     acknowledged.sort_by_key(|entry| entry.end);
@@ -99,12 +98,19 @@ pub fn judge(evidence: &Evidence<'_>) -> Vec<Violation> {
     violations
 }
 
+/// What clients were told against what members hold, whoever reigned.
+pub fn broken_rows(history: &History, members: &BTreeMap<String, Table>) -> Vec<Violation> {
+    let mut violations = rows(history, members);
+    violations.extend(divergence(members));
+    violations
+}
+
 /// Each row against each member's table.
-fn rows(evidence: &Evidence<'_>) -> Vec<Violation> {
+fn rows(history: &History, members: &BTreeMap<String, Table>) -> Vec<Violation> {
     let sent: HashMap<(u32, u64), &Entry> =
-        evidence.history.entries.iter().map(|entry| ((entry.writer, entry.sequence), entry)).collect();
+        history.entries.iter().map(|entry| ((entry.writer, entry.sequence), entry)).collect();
     let mut violations = Vec::new();
-    for (member, table) in &evidence.members {
+    for (member, table) in members {
         let member = || member.clone();
         for (row, entry) in &sent {
             match (entry.outcome, table.get(row)) {

@@ -5,7 +5,7 @@ use super::entry::History;
 use super::judge::{Evidence, Reign, Table};
 use super::shift::{Pace, Shift};
 use super::verdict::{Tally, Verdict};
-use crate::scenario::{Account, Database, HEALTHY_WITHIN, Seen, connect, service_address, until};
+use crate::scenario::{Account, Database, HEALTHY_WITHIN, PORT, Seen, connect, service_address, until};
 use anyhow::{Context, Result, ensure};
 use futures::TryStreamExt;
 use k8s_openapi::api::core::v1::{Pod, Secret};
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Unique rows, each with the mark of the server that wrote it.
-const TABLE: &str = "CREATE TABLE IF NOT EXISTS ledger (writer INT UNSIGNED, sequence BIGINT UNSIGNED, \
+pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS ledger (writer INT UNSIGNED, sequence BIGINT UNSIGNED, \
                      server CHAR(36) CHARACTER SET ascii, PRIMARY KEY (writer, sequence))";
 const CAUGHT_UP: Duration = Duration::from_mins(2);
 
@@ -67,7 +67,7 @@ impl Ledger {
         self.meetings.note(self.clock);
         let first = self.writers;
         self.writers += writers;
-        Shift::start(network, &self.service, self.clock, first, writers, pace)
+        Shift::start(network, std::slice::from_ref(&self.service), self.clock, first, writers, pace)
     }
 
     /// Takes over what the clients of a shift noted.
@@ -124,6 +124,7 @@ async fn backup_account(database: &Database<'_>) -> Result<Account> {
         secret.data.and_then(|mut data| data.remove("backup")).context("an account for backups")?;
     Ok(Account {
         host: String::new(),
+        port: PORT,
         user: "porpoise_backup".to_owned(),
         password: String::from_utf8(password.0)?,
         database: "porpoise".to_owned(),
@@ -159,6 +160,17 @@ pub(crate) async fn on_each_member(database: &Database<'_>, query: &str) -> Resu
         answers.insert(name, row.try_get::<String, _>(0)?);
     }
     Ok(answers)
+}
+
+/// What each of these members holds when it has all that the primary had before; without Kubernetes.
+pub(crate) async fn tables(members: &[Account], primary: &Account) -> Result<BTreeMap<String, Table>> {
+    let goal = executed(primary).await?;
+    let mut tables = BTreeMap::new();
+    for account in members {
+        let mut connection = has(account, &goal).await?;
+        tables.insert(format!("{}:{}", account.host, account.port), rows(&mut connection).await?);
+    }
+    Ok(tables)
 }
 
 /// What the primary has executed.

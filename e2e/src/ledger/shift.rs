@@ -3,8 +3,8 @@
 use super::clock::{At, Clock};
 use super::entry::History;
 use super::writer::Writer;
-use crate::scenario::{Account, Seen, in_network, until};
-use anyhow::{Context, Result, anyhow};
+use crate::scenario::{Account, Seen, in_network, joined, until};
+use anyhow::Result;
 use futures::future::join_all;
 use std::path::Path;
 use std::sync::Arc;
@@ -68,10 +68,11 @@ pub struct Shift {
 }
 
 impl Shift {
-    /// Starts `writers` clients, numbered from `first`, in a node's network.
-    pub(super) fn start(
+    /// Starts `writers` clients, numbered from `first`, in a network. One that has lost its server goes to the next of the
+    /// accounts.
+    pub(crate) fn start(
         network: &Path,
-        account: &Account,
+        accounts: &[Account],
         clock: Clock,
         first: u32,
         writers: u32,
@@ -82,7 +83,7 @@ impl Shift {
         let clients: Vec<Writer> = (first..first + writers)
             .map(|number| Writer {
                 number,
-                account: account.clone(),
+                accounts: accounts.to_vec(),
                 clock,
                 every,
                 pulse: Arc::clone(&pulse),
@@ -126,8 +127,6 @@ impl Shift {
     pub async fn end(self) -> Result<History> {
         let Self { pulse, thread } = self;
         pulse.over.store(true, Ordering::Relaxed);
-        let ended =
-            tokio::task::spawn_blocking(move || thread.join()).await.context("wait for the clients")?;
-        ended.map_err(|_| anyhow!("the clients' thread failed"))?
+        joined(thread).await
     }
 }

@@ -33,7 +33,8 @@ const REFUSALS: &[u16] = &[
 
 pub(super) struct Writer {
     pub(super) number: u32,
-    pub(super) account: Account,
+    /// Where it may write: a Service, or each server.
+    pub(super) accounts: Vec<Account>,
     pub(super) clock: Clock,
     /// Time between two writes; none: as fast as answers come.
     pub(super) every: Option<Duration>,
@@ -52,6 +53,7 @@ impl Writer {
         let mut history = History::default();
         let mut ticks = self.every.map(ticks);
         let mut line = None;
+        let mut accounts = self.accounts.iter().cycle();
         let mut sequence = 0;
         while !self.pulse.is_over() {
             if let Some(ticks) = &mut ticks {
@@ -60,32 +62,13 @@ impl Writer {
             sequence += 1;
             line = match line.take() {
                 Some(line) => self.write(line, sequence, &mut history).await,
-                None => self.connect(&mut history).await,
+                None => connect_to(accounts.next(), &mut history).await,
             };
             if line.is_none() {
                 sleep(self.pause(sequence)).await;
             }
         }
         history
-    }
-
-    async fn connect(&self, history: &mut History) -> Option<Line> {
-        match timeout(CONNECT, self.greet()).await {
-            Ok(Ok((line, instance))) => {
-                history.instances.insert(Arc::clone(&line.server), instance);
-                return Some(line);
-            }
-            Ok(Err(error)) => history.trouble(format!("connect: {}", words(&error))),
-            Err(_) => history.trouble(format!("connect: no answer within {CONNECT:?}")),
-        }
-        None
-    }
-
-    async fn greet(&self) -> Result<(Line, String), sqlx::Error> {
-        let mut connection = connect(&self.account).await?;
-        let row = sqlx::raw_sql("SELECT @@server_uuid, @@hostname").fetch_one(&mut connection).await?;
-        let server: String = row.try_get(0)?;
-        Ok((Line { connection, server: server.into() }, row.try_get(1)?))
     }
 
     /// Writes one row and notes the answer. A connection with which something is wrong is not used again.
@@ -123,6 +106,25 @@ impl Writer {
         let (least, spread) = PAUSE;
         Duration::from_millis(least + (u64::from(self.number) * 7 + sequence * 5) % spread)
     }
+}
+
+async fn connect_to(account: Option<&Account>, history: &mut History) -> Option<Line> {
+    match timeout(CONNECT, greet(account?)).await {
+        Ok(Ok((line, instance))) => {
+            history.instances.insert(Arc::clone(&line.server), instance);
+            return Some(line);
+        }
+        Ok(Err(error)) => history.trouble(format!("connect: {}", words(&error))),
+        Err(_) => history.trouble(format!("connect: no answer within {CONNECT:?}")),
+    }
+    None
+}
+
+async fn greet(account: &Account) -> Result<(Line, String), sqlx::Error> {
+    let mut connection = connect(account).await?;
+    let row = sqlx::raw_sql("SELECT @@server_uuid, @@hostname").fetch_one(&mut connection).await?;
+    let server: String = row.try_get(0)?;
+    Ok((Line { connection, server: server.into() }, row.try_get(1)?))
 }
 
 fn ticks(every: Duration) -> Interval {

@@ -11,10 +11,12 @@ mod wait;
 
 pub use audit::AuditLog;
 pub use crashing::{CrashProxy, Moment};
+pub(crate) use mysql::PORT;
 pub use mysql::{Account, Client};
 pub use namespace::Namespace;
 pub use operator::OperatorProcess;
-pub use probe::{connect, first_write, in_network, service_address};
+pub(crate) use probe::OWN_NETWORK;
+pub use probe::{connect, first_write, in_network, joined, service_address};
 pub use stage::{OPERATOR_NAMESPACE, RELEASE, Stage};
 pub use wait::{Seen, until};
 

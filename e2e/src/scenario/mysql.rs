@@ -9,6 +9,9 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use std::time::Duration;
 
+/// Where MySQL listens in a cluster.
+pub(crate) const PORT: u16 = 3306;
+
 /// A Pod with the mysql client, in the scenario's namespace.
 pub struct Client<'a> {
     namespace: &'a Namespace,
@@ -19,6 +22,8 @@ pub struct Client<'a> {
 pub struct Account {
     /// Host, a Service name.
     pub host: String,
+    /// Port: 3306 in a cluster.
+    pub port: u16,
     /// User.
     pub user: String,
     /// Password.
@@ -40,6 +45,7 @@ impl Account {
         };
         Ok(Self {
             host: cluster.to_owned(),
+            port: PORT,
             user: text("username")?,
             password: text("password")?,
             database: text("database")?,

@@ -11,6 +11,9 @@ use sqlx::{ConnectOptions, Connection, MySqlConnection};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// The network that we are in ourselves, for [`in_network`].
+pub(crate) const OWN_NETWORK: &str = "/proc/self/ns/net";
+
 const ATTEMPT: Duration = Duration::from_millis(1500);
 const PAUSE: Duration = Duration::from_millis(25);
 
@@ -26,6 +29,12 @@ pub fn in_network<T: Send + 'static, F: Future<Output = Result<T>>>(
         setns(&file, CloneFlags::CLONE_NEWNET).context("enter the network")?;
         tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(body())
     })
+}
+
+/// What a thread of [`in_network`] came to.
+pub async fn joined<T: Send + 'static>(thread: std::thread::JoinHandle<Result<T>>) -> Result<T> {
+    let ended = tokio::task::spawn_blocking(move || thread.join()).await.context("wait for the clients")?;
+    ended.map_err(|_| anyhow!("the clients' thread failed"))?
 }
 
 /// Address of a Service.
@@ -63,6 +72,7 @@ async fn write(account: &Account) -> Result<(), sqlx::Error> {
 pub async fn connect(account: &Account) -> Result<MySqlConnection, sqlx::Error> {
     MySqlConnectOptions::new()
         .host(&account.host)
+        .port(account.port)
         .username(&account.user)
         .password(&account.password)
         .database(&account.database)
