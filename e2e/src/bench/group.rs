@@ -66,7 +66,7 @@ pub(super) async fn measure(setting: &Setting, cycles: usize) -> Result<Peer> {
         println!("{}: gap {} ms", setting.what, gap.as_millis());
         samples.0.push(milliseconds(gap));
     }
-    Ok(Peer { what: setting.what.to_owned(), samples, violations: group.judge().await? })
+    Ok(Peer { what: setting.what.to_owned(), samples, violations: Some(group.judge().await?) })
 }
 
 impl Group {

@@ -9,9 +9,12 @@ mod replication;
 mod results;
 mod simulation;
 mod time_to_writable;
+mod transactions;
 mod trio;
+mod write_cost;
 
 pub use failover::{CASES, fault_cycles, under_faults};
 pub use results::{Case, Floor, Peer, Samples, write};
 pub use simulation::simulated_schedules;
 pub use time_to_writable::time_to_writable;
+pub use write_cost::write_cost;

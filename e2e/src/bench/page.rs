@@ -16,6 +16,7 @@ pub(super) fn markdown(rows: &[Value]) -> String {
         "\n![p50 to p99 of each case (blue), p50 of its floor (red), logarithmic](benchmarks.svg)\n",
     );
     page.push_str(&for_comparison(rows));
+    page.push_str(&what_safety_costs(rows));
     page.push_str(&where_the_time_goes(rows));
     page
 }
@@ -52,7 +53,7 @@ fn for_comparison(rows: &[Value]) -> String {
                 peer["p50"],
                 peer["p99"],
                 ratio(peer["p50"].as_u64().unwrap_or(0), row["p50"].as_u64()),
-                peer["violations"]
+                peer["violations"].as_u64().map_or_else(|| "-".to_owned(), |count| count.to_string())
             );
         }
     }
@@ -99,6 +100,50 @@ fn where_the_time_goes(rows: &[Value]) -> String {
     )
 }
 
+/// Throughput and commits of each number of clients, of each of those compared.
+fn what_safety_costs(rows: &[Value]) -> String {
+    let costs: Vec<&Value> = rows.iter().filter_map(|row| row["cost"].as_array()).flatten().collect();
+    if costs.is_empty() {
+        return String::new();
+    }
+    let text: String = costs.iter().map(|cost| compared(cost, &costs)).collect();
+    format!(
+        "\n## What safety costs\n\nTransactions as in sysbench's `oltp_write_only`, on a table of 10,000 rows: two updates, a \
+         delete and an insert by primary key, sent at once, then the commit. The same clients, by TCP with TLS, in turn on servers \
+         that all sync their binary log and their redo log at each commit. Commit in milliseconds; ratios are multiples of \
+         what the first one shows with as many clients.\n\n\
+         | servers | clients | transactions/s | ratio | commit p50 | ratio | p95 | p99 | ratio | commits |\n\
+         |---|---|---|---|---|---|---|---|---|---|\n{text}"
+    )
+}
+
+fn compared(cost: &Value, all: &[&Value]) -> String {
+    let number = |value: &Value| value.as_u64().unwrap_or(0);
+    let first = all.iter().find(|one| one["clients"] == cost["clients"]).copied().unwrap_or(cost);
+    let (commit, commit_first) = (&cost["commit"], &first["commit"]);
+    let milliseconds = |key: &str| hundredths(number(&commit[key]), 1000);
+    let ratio = |one: &Value, other: &Value| hundredths(number(one), number(other));
+    format!(
+        "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
+        cost["what"].as_str().unwrap_or_default(),
+        cost["clients"],
+        cost["perSecond"],
+        ratio(&cost["perSecond"], &first["perSecond"]),
+        milliseconds("p50"),
+        ratio(&commit["p50"], &commit_first["p50"]),
+        milliseconds("p95"),
+        milliseconds("p99"),
+        ratio(&commit["p99"], &commit_first["p99"]),
+        commit["n"]
+    )
+}
+
+/// A quotient with two decimals.
+fn hundredths(number: u64, of: u64) -> String {
+    let quotient = (number * 100).checked_div(of);
+    quotient.map_or_else(|| "-".to_owned(), |quotient| format!("{}.{:02}", quotient / 100, quotient % 100))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,5 +157,17 @@ mod tests {
         let page = markdown(&rows);
         assert!(page.contains("| `a` | others | 5 | 900 | 1000 | 3.0 | 1 |"), "{page}");
         assert!(!markdown(&rows[1..]).contains("For comparison"));
+    }
+
+    #[test]
+    fn costs_are_ratios_to_the_first_with_as_many_clients() {
+        let cost = |what: &str, clients: u32, per_second: u32, p50: u32| {
+            json!({"what": what, "clients": clients, "perSecond": per_second,
+                   "commit": {"n": 10, "p50": p50, "p95": p50, "p99": p50}})
+        };
+        let costs = [cost("ours", 1, 100, 4000), cost("ours", 4, 300, 5000), cost("bare", 4, 600, 2500)];
+        let page = markdown(&[json!({"case": "a", "cost": costs})]);
+        assert!(page.contains("| ours | 4 | 300 | 1.00 | 5.00 | 1.00 | 5.00 | 5.00 | 1.00 | 10 |"), "{page}");
+        assert!(page.contains("| bare | 4 | 600 | 2.00 | 2.50 | 0.50 | 2.50 | 2.50 | 0.50 | 10 |"), "{page}");
     }
 }

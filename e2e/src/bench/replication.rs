@@ -1,8 +1,17 @@
-//! Bare servers that replicate as ours do, without Kubernetes, operator or agents.
+//! Bare servers that replicate, without Kubernetes, operator or agents.
 
 use super::floor::{self, HOST, Server};
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
+
+/// What a commit waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Commit {
+    /// Its own disk alone.
+    Asynchronous,
+    /// Also a replica that has written it to its disk, as ours do.
+    SemiSync,
+}
 
 const SEMI_SYNC: &[&str] = &[
     "--plugin-load-add=semisync_source.so",
@@ -19,21 +28,21 @@ const FOLLOWER: &str =
 pub(super) struct Replication {
     pub(super) servers: Vec<Server>,
     pub(super) source: usize,
+    commit: Commit,
     /// Removed after the servers are gone: fields are dropped in this order.
     _folder: tempfile::TempDir,
 }
 
 impl Replication {
     /// So many servers of which the first is the source and has run these statements.
-    pub(super) async fn start(count: usize, statements: &str) -> Result<Self> {
+    pub(super) async fn start(count: usize, commit: Commit, statements: &str) -> Result<Self> {
         let folder = tempfile::tempdir().context("make a folder for bare servers")?;
         let ports = floor::free_ports(count)?.into_iter().enumerate();
         let servers = ports.map(|(index, port)| {
-            let arguments = SEMI_SYNC.iter().map(|one| (*one).to_owned()).collect();
-            Server::member(folder.path().join(index.to_string()), port, arguments)
+            Server::member(folder.path().join(index.to_string()), port, commit.arguments())
         });
         let servers = servers.collect::<Result<Vec<Server>>>()?;
-        let mut replication = Self { servers, source: 0, _folder: folder };
+        let mut replication = Self { servers, source: 0, commit, _folder: folder };
         floor::initialise(&replication.servers)?;
         floor::boot(&mut replication.servers)?;
         // Before there are acknowledgements to wait for.
@@ -47,15 +56,26 @@ impl Replication {
 
     /// Lets clients in at a server that receives no more.
     pub(super) async fn open(&self, server: usize) -> Result<()> {
-        let open = "STOP REPLICA; RESET REPLICA ALL; SET GLOBAL rpl_semi_sync_replica_enabled = OFF; \
-             SET GLOBAL rpl_semi_sync_source_enabled = ON; SET GLOBAL super_read_only = OFF; SET GLOBAL read_only = OFF";
-        self.run(server, open).await
+        let acknowledged = match self.commit {
+            Commit::Asynchronous => "",
+            Commit::SemiSync => {
+                "SET GLOBAL rpl_semi_sync_replica_enabled = OFF; SET GLOBAL rpl_semi_sync_source_enabled = ON; "
+            }
+        };
+        let open = format!(
+            "STOP REPLICA; RESET REPLICA ALL; {acknowledged}SET GLOBAL super_read_only = OFF; SET GLOBAL read_only = OFF"
+        );
+        self.run(server, &open).await
     }
 
     /// Makes a server follow another one.
     pub(super) async fn follow(&self, server: usize, source: usize) -> Result<()> {
+        let acknowledge = match self.commit {
+            Commit::Asynchronous => "",
+            Commit::SemiSync => "SET GLOBAL rpl_semi_sync_replica_enabled = ON; ",
+        };
         let follow = format!(
-            "STOP REPLICA; SET GLOBAL rpl_semi_sync_replica_enabled = ON; CHANGE REPLICATION SOURCE TO SOURCE_HOST = '{HOST}', SOURCE_PORT = {}, \
+            "STOP REPLICA; {acknowledge}CHANGE REPLICATION SOURCE TO SOURCE_HOST = '{HOST}', SOURCE_PORT = {}, \
              SOURCE_USER = 'follower', SOURCE_PASSWORD = 'follower', SOURCE_SSL = 1, SOURCE_AUTO_POSITION = 1, \
              SOURCE_CONNECT_RETRY = 1; START REPLICA",
             self.servers[source].port()
@@ -96,5 +116,14 @@ impl Replication {
     /// Runs statements at a server.
     pub(super) async fn run(&self, server: usize, statements: &str) -> Result<()> {
         self.servers[server].run(statements).await.with_context(|| format!("bare server {server}"))
+    }
+}
+
+impl Commit {
+    fn arguments(self) -> Vec<String> {
+        match self {
+            Self::Asynchronous => Vec::new(),
+            Self::SemiSync => SEMI_SYNC.iter().map(|one| (*one).to_owned()).collect(),
+        }
     }
 }

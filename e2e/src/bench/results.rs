@@ -26,8 +26,8 @@ pub struct Peer {
     pub what: String,
     /// What was measured, in milliseconds.
     pub samples: Samples,
-    /// Broken promises seen on the way.
-    pub violations: u64,
+    /// Broken promises seen on the way, where somebody judged.
+    pub violations: Option<u64>,
 }
 
 /// One row of the results.

@@ -2,7 +2,7 @@
 //! nothing has to be noticed.
 
 use super::floor::{self, Server};
-use super::replication::Replication;
+use super::replication::{Commit, Replication};
 use anyhow::Result;
 use futures::future::{join_all, try_join};
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ pub(super) struct Failover {
 impl Trio {
     /// Three servers of which the first is the source.
     pub(super) async fn start() -> Result<Self> {
-        let trio = Replication::start(3, TABLE).await?;
+        let trio = Replication::start(3, Commit::SemiSync, TABLE).await?;
         trio.run(0, WRITE).await?;
         Ok(Self(trio))
     }

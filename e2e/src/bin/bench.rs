@@ -10,6 +10,8 @@ use porpoise_e2e::campaign::Mix;
 const SCHEDULES: usize = 1_000_000;
 /// Clusters made from nothing.
 const CREATIONS: usize = 5;
+/// Rounds in which all that is compared has its turn.
+const ROUNDS: usize = 3;
 
 #[derive(Parser)]
 struct Arguments {
@@ -23,7 +25,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> Result<()> {
     let Arguments { case, cycles } = Arguments::parse();
-    let mut known = vec!["simulated-schedules", "time-to-writable", "fault-cycles"];
+    let mut known = vec!["simulated-schedules", "time-to-writable", "write-cost", "fault-cycles"];
     known.extend(bench::CASES.iter().map(|one| one.name));
     let is_wanted = |name: &str| case.as_deref().is_none_or(|case| case == name);
     ensure!(
@@ -36,6 +38,9 @@ async fn main() -> Result<()> {
     }
     if is_wanted("time-to-writable") {
         bench::write(&bench::time_to_writable(cycles.unwrap_or(CREATIONS)).await?)?;
+    }
+    if is_wanted("write-cost") {
+        bench::write(&bench::write_cost(cycles.unwrap_or(ROUNDS)).await?)?;
     }
     for one in bench::CASES.iter().filter(|one| is_wanted(one.name)) {
         bench::write(&bench::under_faults(one, cycles.unwrap_or(one.cycles)).await?)?;

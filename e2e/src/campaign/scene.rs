@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::DeleteParams;
 use kube::{Api, ResourceExt};
 use porpoise_crds::Phase;
+use serde_json::Value;
 use std::path::PathBuf;
 
 /// A cluster of three under the ledger, on the rig.
@@ -28,16 +29,21 @@ pub struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    /// Makes the cluster and opens its ledger; `None` where there is no rig, and says so.
+    /// Makes a small cluster and opens its ledger; `None` where there is no rig, and says so.
     ///
     /// # Errors
     /// When the cluster does not become Healthy.
     pub async fn set(namespace: &'a Namespace) -> Result<Option<Self>> {
+        Self::of(namespace, &small("shop", 3)).await
+    }
+
+    /// The same with the cluster of this manifest.
+    pub(crate) async fn of(namespace: &'a Namespace, manifest: &Value) -> Result<Option<Self>> {
         let Some(rig) = namespace.stage().rig().cloned() else {
             eprintln!("SKIPPED: fault cycles: faults need the rig, and this is CLUSTER=current");
             return Ok(None);
         };
-        let database = Database::apply(namespace, &small("shop", 3)).await?;
+        let database = Database::apply(namespace, manifest).await?;
         database.until_phase(Phase::Healthy).await?;
         let ledger = Ledger::open(&database).await?;
         Ok(Some(Self { database, rig, ledger, round: 0 }))
@@ -80,7 +86,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Name of the primary now.
-    pub(super) async fn primary(&self) -> Result<String> {
+    pub(crate) async fn primary(&self) -> Result<String> {
         self.database.status().await?.primary.context("the cluster has a primary")
     }
 
@@ -95,7 +101,7 @@ impl<'a> Scene<'a> {
     }
 
     /// The network of a node on which this Pod is not: clients of a node that is lost would be lost with it.
-    pub(super) async fn network_beside(&self, pod: &str) -> Result<PathBuf> {
+    pub(crate) async fn network_beside(&self, pod: &str) -> Result<PathBuf> {
         let taken = self.node_of(pod).await?;
         let free = self.rig.site().nodes().into_iter().find(|node| node.name != taken);
         Ok(PathBuf::from("/run/netns").join(free.context("a node for the clients")?.namespace))
