@@ -6,13 +6,14 @@
 use super::floor::{self, HOST, Server};
 use super::results::{Peer, Samples, milliseconds};
 use crate::campaign::{RATE, WRITERS};
-use crate::ledger::{Clock, History, Pace, Shift, TABLE, Tally, broken_rows, longest_gap, tables};
+use crate::ledger::{At, Clock, History, Pace, Shift, TABLE, Tally, broken_rows, longest_gap, tables};
 use crate::rig::{group_replication, mysql_root};
 use crate::scenario::{Account, OWN_NETWORK, Seen, until};
 use anyhow::{Context, Result};
 use futures::future::try_join;
 use std::path::Path;
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// Settings under which a group is measured.
 #[derive(Clone, Copy, Debug)]
@@ -99,12 +100,10 @@ impl Group {
         self.writers += WRITERS;
         let pace = Pace::PerSecond(RATE);
         let shift = Shift::start(Path::new(OWN_NETWORK), &self.accounts(), self.clock, first, WRITERS, pace);
-        shift.until_steady(STEADY, LIMIT).await?;
-        let fault = self.clock.now();
-        self.servers[primary].kill()?;
-        let resumed = shift.until_resumed(self.clock.now(), LIMIT).await;
+        let struck = self.strike(primary, &shift).await;
+        // Whatever happened: clients do not write for ever.
         let history = shift.end().await?;
-        resumed.with_context(|| format!("clients: {}", Tally::of(&history)))?;
+        let fault = struck.with_context(|| format!("clients: {}", Tally::of(&history)))?;
         let gap = longest_gap(&history.entries, fault).context("no write was acknowledged after the kill")?;
         self.history.extend(history);
         floor::boot(&mut self.servers[primary..=primary])?;
@@ -113,10 +112,20 @@ impl Group {
         Ok(gap.length())
     }
 
+    /// Kills the primary and waits until clients can write again; answers when it was killed.
+    async fn strike(&mut self, primary: usize, shift: &Shift) -> Result<At> {
+        shift.until_steady(STEADY, LIMIT).await?;
+        let fault = self.clock.now();
+        self.servers[primary].kill()?;
+        shift.until_resumed(self.clock.now(), LIMIT).await?;
+        Ok(fault)
+    }
+
     /// How many promises to clients were broken: rows lost, or not the same on all.
     async fn judge(&self) -> Result<u64> {
         let accounts = self.accounts();
-        let tables = tables(&accounts, &accounts[self.primary().await?]).await?;
+        let read = tables(&accounts, &accounts[self.primary().await?]);
+        let tables = timeout(LIMIT, read).await.context("read the group's members")??;
         let broken = broken_rows(&self.history, &tables);
         for one in &broken {
             println!("{one}");
