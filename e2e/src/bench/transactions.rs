@@ -47,8 +47,13 @@ impl Work {
 }
 
 /// Makes the table anew.
-pub(super) async fn prepare(account: &Account) -> Result<()> {
-    let mut connection = timeout(ANSWER, connect(account)).await.context("connect to fill the table")??;
+pub(super) async fn prepare(network: &Path, account: &Account) -> Result<()> {
+    let account = account.clone();
+    joined(in_network(network, || fill(account))).await
+}
+
+async fn fill(account: Account) -> Result<()> {
+    let mut connection = timeout(ANSWER, connect(&account)).await.context("connect to fill the table")??;
     run(&mut connection, TABLE).await?.context("fill the table")
 }
 

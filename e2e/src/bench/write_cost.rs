@@ -66,7 +66,7 @@ fn manifest() -> Value {
 
 async fn compare(subjects: &mut [Subject<'_>], rounds: usize) -> Result<()> {
     for subject in &*subjects {
-        transactions::prepare(&subject.account).await.context(subject.what)?;
+        transactions::prepare(&subject.network, &subject.account).await.context(subject.what)?;
     }
     for _ in 0..rounds {
         for clients in CLIENTS {
