@@ -26,7 +26,6 @@ const ARGUMENTS: &[&str] = &[
     "--innodb-flush-log-at-trx-commit=1",
     "--log-bin=binlog",
     "--relay-log=relay",
-    "--sync-relay-log=1",
     "--relay-log-recovery=OFF",
     "--skip-replica-start=ON",
     "--replica-preserve-commit-order=ON",

@@ -9,8 +9,10 @@ use futures::future::try_join_all;
 pub(super) enum Commit {
     /// Its own disk alone.
     Asynchronous,
-    /// Also a replica that has written it to its disk, as ours do.
-    SemiSync,
+    /// Also a replica that has received it, and may lose it with its machine: semi-sync by MySQL's defaults.
+    Received,
+    /// Also a replica that has it on its disk: semi-sync as ours.
+    Synced,
 }
 
 const SEMI_SYNC: &[&str] = &[
@@ -58,7 +60,7 @@ impl Replication {
     pub(super) async fn open(&self, server: usize) -> Result<()> {
         let acknowledged = match self.commit {
             Commit::Asynchronous => "",
-            Commit::SemiSync => {
+            Commit::Received | Commit::Synced => {
                 "SET GLOBAL rpl_semi_sync_replica_enabled = OFF; SET GLOBAL rpl_semi_sync_source_enabled = ON; "
             }
         };
@@ -72,7 +74,7 @@ impl Replication {
     pub(super) async fn follow(&self, server: usize, source: usize) -> Result<()> {
         let acknowledge = match self.commit {
             Commit::Asynchronous => "",
-            Commit::SemiSync => "SET GLOBAL rpl_semi_sync_replica_enabled = ON; ",
+            Commit::Received | Commit::Synced => "SET GLOBAL rpl_semi_sync_replica_enabled = ON; ",
         };
         let follow = format!(
             "STOP REPLICA; {acknowledge}CHANGE REPLICATION SOURCE TO SOURCE_HOST = '{HOST}', SOURCE_PORT = {}, \
@@ -121,9 +123,11 @@ impl Replication {
 
 impl Commit {
     fn arguments(self) -> Vec<String> {
+        let semi_sync = SEMI_SYNC.iter().map(|one| (*one).to_owned());
         match self {
             Self::Asynchronous => Vec::new(),
-            Self::SemiSync => SEMI_SYNC.iter().map(|one| (*one).to_owned()).collect(),
+            Self::Received => semi_sync.collect(),
+            Self::Synced => semi_sync.chain(["--sync-relay-log=1".to_owned()]).collect(),
         }
     }
 }

@@ -27,7 +27,7 @@ pub(super) struct Failover {
 impl Trio {
     /// Three servers of which the first is the source.
     pub(super) async fn start() -> Result<Self> {
-        let trio = Replication::start(3, Commit::SemiSync, TABLE).await?;
+        let trio = Replication::start(3, Commit::Synced, TABLE).await?;
         trio.run(0, WRITE).await?;
         Ok(Self(trio))
     }

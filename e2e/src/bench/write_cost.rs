@@ -19,7 +19,8 @@ const USUAL: u64 = 4;
 const TIME: Duration = Duration::from_secs(5);
 
 const CLUSTER: &str = "cluster of three, through its Service";
-const SEMI_SYNC: &str = "three bare mysqld, one acknowledgement before each commit";
+const SYNCED: &str = "three bare mysqld, semi-sync, relay log synced as the cluster's";
+const RECEIVED: &str = "three bare mysqld, semi-sync by default: relay log not synced";
 const ASYNCHRONOUS: &str = "two bare mysqld, asynchronous";
 
 const SCHEMA: &str =
@@ -47,8 +48,12 @@ pub async fn write_cost(rounds: usize) -> Result<Case> {
     let mut case = None;
     Namespace::scenario("write-cost", async |namespace| {
         let scene = Scene::of(namespace, &manifest()).await?.context("write-cost needs the rig")?;
-        let mut subjects =
-            [Subject::cluster(scene).await?, Subject::semi_sync().await?, Subject::asynchronous().await?];
+        let mut subjects = [
+            Subject::cluster(scene).await?,
+            Subject::bare(SYNCED, Replication::start(3, Commit::Synced, SCHEMA).await?),
+            Subject::bare(RECEIVED, Replication::start(3, Commit::Received, SCHEMA).await?),
+            Subject::bare(ASYNCHRONOUS, Replication::start(2, Commit::Asynchronous, SCHEMA).await?),
+        ];
         compare(&mut subjects, rounds).await?;
         case = Some(row(&subjects));
         Ok(())
@@ -91,14 +96,6 @@ impl<'a> Subject<'a> {
         })
     }
 
-    async fn semi_sync() -> Result<Self> {
-        Ok(Self::bare(SEMI_SYNC, Replication::start(3, Commit::SemiSync, SCHEMA).await?))
-    }
-
-    async fn asynchronous() -> Result<Self> {
-        Ok(Self::bare(ASYNCHRONOUS, Replication::start(2, Commit::Asynchronous, SCHEMA).await?))
-    }
-
     fn bare(what: &'static str, servers: Replication) -> Self {
         let account = servers.servers[servers.source].account("app", "app");
         Self {
@@ -134,9 +131,10 @@ impl<'a> Subject<'a> {
     }
 }
 
-fn row(subjects: &[Subject<'_>; 3]) -> Case {
-    let [cluster, semi_sync, asynchronous] = subjects;
+fn row(subjects: &[Subject<'_>; 4]) -> Case {
+    let [cluster, synced, received, asynchronous] = subjects;
     let what = |subject: &Subject<'_>| format!("{}: commit, {USUAL} clients", subject.what);
+    let peer = |subject| Peer { what: what(subject), samples: subject.usual(), violations: None };
     let mut more = Map::new();
     let costs =
         CLIENTS.iter().flat_map(|clients| subjects.iter().filter_map(|subject| cost(subject, *clients)));
@@ -144,8 +142,8 @@ fn row(subjects: &[Subject<'_>; 3]) -> Case {
     Case {
         name: "write-cost",
         samples: cluster.usual(),
-        floor: Some(Floor { what: what(semi_sync), samples: semi_sync.usual() }),
-        peers: vec![Peer { what: what(asynchronous), samples: asynchronous.usual(), violations: None }],
+        floor: Some(Floor { what: what(synced), samples: synced.usual() }),
+        peers: [received, asynchronous].map(peer).into(),
         more,
         ..Case::default()
     }
