@@ -54,6 +54,7 @@ impl Scene<'_> {
         let before = self.database.until_phase(Phase::Healthy).await?;
         let primary = before.primary.clone().context("a Healthy cluster has a primary")?;
         cycle.fault.prepare(self, &primary).await?;
+        self.until_endpoints_rest().await?;
         let timeline = Timeline::watch(&self.database, self.ledger.clock());
         let network = self.network_beside(&primary).await?;
         let shift = self.ledger.shift(&network, WRITERS, cycle.load.pace());

@@ -10,11 +10,16 @@ use crate::scenario::{Database, HEALTHY_WITHIN, Namespace, OPERATOR_NAMESPACE, R
 use anyhow::{Context, Result};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::DeleteParams;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt};
 use porpoise_crds::Phase;
 use serde_json::Value;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// After so long kube-proxy has passed on all it was told, and may pass on two changes at once again.
+const REST: Duration = Duration::from_secs(2);
 
 /// A cluster of three under the ledger, on the rig.
 pub struct Scene<'a> {
@@ -136,6 +141,24 @@ impl<'a> Scene<'a> {
     pub(super) async fn drop_operator(&self, pod: &str) -> Result<()> {
         self.operators().delete(pod, &DeleteParams::default().grace_period(0)).await?;
         Ok(())
+    }
+
+    /// Waits until the cluster's endpoints have not changed for a while. kube-proxy passes on about one change a second
+    /// (`iptables.minSyncPeriod`, H19): what the cycle before changed must not hold up this one's.
+    pub(super) async fn until_endpoints_rest(&self) -> Result<()> {
+        let slices: Api<EndpointSlice> =
+            Api::namespaced(self.database.namespace.client(), self.database.namespace.name());
+        let (mut known, mut since) = (Vec::new(), Instant::now());
+        until("the cluster's endpoints rest", HEALTHY_WITHIN, async || {
+            let list = slices.list(&ListParams::default()).await?;
+            let versions: Vec<_> = list.iter().map(ResourceExt::resource_version).collect();
+            if versions != known {
+                (known, since) = (versions, Instant::now());
+            }
+            let rested = since.elapsed();
+            if rested >= REST { Ok(Seen::Done(())) } else { Ok(Seen::Not(format!("for {rested:?}"))) }
+        })
+        .await
     }
 
     /// Waits until a leader is on another node than this one; asks the present one to go if need be. A fault of a node is
