@@ -256,6 +256,23 @@ pub struct InstanceStatus {
     /// What is wrong with it or what it is doing, if anything.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// What was cut off this instance's binlog and is kept on its volume, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tails: Vec<TailStatus>,
+}
+
+/// Transactions of a lost primary that no client was told of: cut off its binlog and kept aside when it came back.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct TailStatus {
+    /// File in `/var/lib/mysql/porpoise/tails` of the instance; `mysqlbinlog` reads it.
+    pub file: String,
+    /// Term in which they were written.
+    pub term: i64,
+    /// How many transactions.
+    pub transactions: i64,
+    /// Size of the file.
+    pub bytes: i64,
 }
 
 /// What an instance does.

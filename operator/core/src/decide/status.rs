@@ -10,7 +10,7 @@ use crate::protocol::{MemberState, Role, ServerPhase};
 use crate::validate::{Cluster, Problem};
 use crate::view::{ClusterView, Look, Trouble, TroubleKind};
 use porpoise_crds::{
-    Endpoints, InstanceRole, InstanceStatus, MySQLClusterStatus, Phase, Quorum, VersionStatus,
+    Endpoints, InstanceRole, InstanceStatus, MySQLClusterStatus, Phase, Quorum, TailStatus, VersionStatus,
 };
 use std::time::Duration;
 
@@ -110,7 +110,19 @@ fn instance(view: &ClusterView, name: &str) -> InstanceStatus {
         version: state.and_then(|state| state.version.clone()),
         node: pod.and_then(|pod| pod.node.clone()),
         message: message(view, name),
+        tails: state.map(tails).unwrap_or_default(),
     }
+}
+
+fn tails(state: &MemberState) -> Vec<TailStatus> {
+    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let told = state.tails.iter().map(|tail| TailStatus {
+        file: tail.file.clone(),
+        term: tail.term,
+        transactions: number(tail.transactions),
+        bytes: number(tail.bytes),
+    });
+    told.collect()
 }
 
 fn role(state: &MemberState) -> InstanceRole {

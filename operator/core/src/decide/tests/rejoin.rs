@@ -1,7 +1,7 @@
 //! A deposed primary comes back from its own data (ha.md §4e).
 
 use super::world::{World, set};
-use crate::protocol::{Action, Order, ServerPhase};
+use crate::protocol::{Action, Order, ServerPhase, Tail};
 use porpoise_crds::Phase;
 
 fn orders_to<'a>(world: &'a World, name: &str) -> Vec<&'a Order> {
@@ -109,4 +109,16 @@ fn a_chosen_primary_that_is_held_is_told_to_go_on() {
     world.boot(&primary);
     heals_without_clone(&mut world);
     assert_eq!((world.status().term, world.primary()), (term, primary));
+}
+
+#[test]
+fn what_was_cut_off_is_listed_in_the_status() {
+    let mut world = World::healthy(3);
+    let tail = Tail { file: "1-1795259474.binlog".to_owned(), term: 1, transactions: 8, bytes: 4096 };
+    world.member("shop-1").state.tails = vec![tail];
+    world.pass();
+    let told: Vec<usize> = world.status().instances.iter().map(|instance| instance.tails.len()).collect();
+    assert_eq!(told, [0, 1, 0]);
+    let first = world.status().instances[1].tails[0].clone();
+    assert_eq!((first.term, first.transactions, first.bytes), (1, 8, 4096));
 }
