@@ -164,7 +164,7 @@ pub fn cluster(
     problems.extend(storage::problems(&spec.storage, references, stored));
     problems.extend(resources::problems(&spec.resources));
     problems.extend(mysqld::problems(&spec.mysql, references));
-    problems.extend(tls::problems(&spec.tls, references));
+    problems.extend(tls::problems(&spec.tls, &names(object), references));
     problems.extend(network::problems(spec));
     problems.extend(pod::problems(&spec.pod));
     problems.extend(failover::problems(&spec.failover));
@@ -180,10 +180,7 @@ fn assemble(object: &MySQLCluster, references: &References, settings: &Settings)
     let storage_bytes = quantity::bytes(&spec.storage.size).unwrap_or_default();
     let mysql_settings = mysqld::merged(&spec.mysql, references);
     Cluster {
-        names: ClusterNames::new(
-            meta.name.as_deref().unwrap_or_default(),
-            meta.namespace.as_deref().unwrap_or_default(),
-        ),
+        names: names(object),
         uid: meta.uid.clone().unwrap_or_default(),
         generation: meta.generation.unwrap_or_default(),
         instances: u32::try_from(spec.instances).unwrap_or_default(),
@@ -201,6 +198,11 @@ fn assemble(object: &MySQLCluster, references: &References, settings: &Settings)
         spec,
         settings: settings.clone(),
     }
+}
+
+fn names(object: &MySQLCluster) -> ClusterNames {
+    let meta = &object.metadata;
+    ClusterNames::new(meta.name.as_deref().unwrap_or_default(), meta.namespace.as_deref().unwrap_or_default())
 }
 
 fn my_cnf(spec: &MySQLClusterSpec, settings: &BTreeMap<String, String>, storage_bytes: u64) -> String {

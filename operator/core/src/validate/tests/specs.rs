@@ -75,6 +75,10 @@ fn certificates_and_config_map_table() {
             json!({"tls": {"mode": "Secret", "secretName": "web"}}),
             ("spec.tls.secretName", "SecretMissing", "create it"),
         ),
+        (
+            json!({"tls": {"mode": "Secret", "secretName": "shop-server"}}),
+            ("spec.tls.secretName", "SecretNameReserved", "choose another name"),
+        ),
         (json!({"tls": {"secretName": "web"}}), ("spec.tls.secretName", "SecretUnused", "remove the name")),
         (
             json!({"mysql": {"configMapRef": {"name": "extra"}}}),
