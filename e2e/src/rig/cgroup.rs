@@ -19,6 +19,7 @@ use super::{
 
 const ROOT: &str = "/sys/fs/cgroup";
 const END_LIMIT: Duration = Duration::from_secs(20);
+const REMOVE_LIMIT: Duration = Duration::from_secs(5);
 
 /// The hierarchies that containers are accounted in: all of version 1, or the one of version 2.
 fn hierarchies() -> Vec<PathBuf> {
@@ -175,7 +176,13 @@ pub fn remove(parent: &str, prefix: &str) {
         for folder in folders(&hierarchy.join(parent)) {
             if folder.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(prefix))
             {
-                remove_tree(&folder);
+                // The kernel lets go of a group some time after the last process in it has ended.
+                let gone = wait_for("a control group goes", REMOVE_LIMIT, || {
+                    remove_tree(&folder);
+                    expect(!folder.exists(), || folder.display().to_string())
+                });
+                // Teardown goes on with the rest.
+                gone.ok();
             }
         }
     }
