@@ -12,6 +12,7 @@ use crate::member::{Member, Stance};
 use crate::mysql::{Door, Session, SqlError, statements};
 use porpoise_core::names;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -45,7 +46,7 @@ fn next(delay: Duration, lag: Duration, bound: Duration) -> Duration {
 /// The replicas that are connected and what they may be behind.
 #[derive(Default)]
 struct Charge {
-    replicas: BTreeMap<(String, u16), Session>,
+    replicas: BTreeMap<IpAddr, Session>,
     bound: Duration,
     at: Option<Instant>,
 }
@@ -100,10 +101,9 @@ impl Charge {
         let config = member.settings.config();
         let config = config.as_ref().unwrap_or(&member.config);
         self.bound = Duration::from_millis(config.max_apply_lag_milliseconds);
-        self.replicas.retain(|place, _| connected.contains(place));
-        for place in connected {
-            let (host, port) = (place.0.clone(), place.1);
-            self.replicas.entry(place).or_insert_with(|| Session::start(door(member, &host, port)));
+        self.replicas.retain(|address, _| connected.contains(address));
+        for address in connected {
+            self.replicas.entry(address).or_insert_with(|| Session::start(door(member, address)));
         }
     }
 
@@ -128,23 +128,20 @@ impl Charge {
     }
 }
 
-fn door(member: &Member, host: &str, port: u16) -> Door {
+fn door(member: &Member, address: IpAddr) -> Door {
     let settings = &member.settings;
     Door::remote(
-        (host, port),
+        (address, settings.mysql_port),
         &settings.server_authority(),
         &settings.accounts_path.join("monitor"),
         &names::account_user("monitor"),
     )
 }
 
-async fn connected(session: &Session) -> Result<Vec<(String, u16)>, SqlError> {
+async fn connected(session: &Session) -> Result<Vec<IpAddr>, SqlError> {
     let mut connected = Vec::new();
     for row in session.rows(statements::replicas(), LIMIT).await? {
-        let port = row.number("Port")?.and_then(|port| u16::try_from(port).ok());
-        if let (Some(host), Some(port)) = (row.text("Host")?, port) {
-            connected.push((host, port));
-        }
+        connected.extend(row.text("address")?.and_then(|address| address.parse::<IpAddr>().ok()));
     }
     Ok(connected)
 }

@@ -107,11 +107,8 @@ impl Settings {
         ordinal.ok_or_else(|| SettingsError::FindOrdinal { instance: self.instance.clone() })
     }
 
-    /// Where others reach this instance: its stable DNS name, or the one address it listens on.
+    /// This instance's stable DNS name.
     pub fn host(&self, config: &AgentConfig) -> String {
-        if let Some(address) = self.listen {
-            return address.to_string();
-        }
         ClusterNames::new(&config.name, &config.namespace).host(&self.instance)
     }
 

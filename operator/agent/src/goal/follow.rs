@@ -106,7 +106,7 @@ async fn point(pursuit: &Pursuit, host: &str, facts: &Facts) -> Result<bool, Goa
     }
     let settings = &pursuit.member.settings;
     let ca = settings.server_authority();
-    let change = statements::change_source(host, settings.mysql_port, &ca)
+    let change = statements::change_source(host, settings.mysql_port, &ca, settings.listen)
         .map_err(|source| GoalError::QuoteValue { what: "the source's host", source })?;
     let changed = pursuit.admin.run(change, THREADS).await;
     changed.map_err(GoalError::step)?;

@@ -6,6 +6,7 @@ use super::quote::{self, QuoteError, Quoted};
 use porpoise_core::names::PRIVATE_SCHEMA;
 use porpoise_core::protocol::Term;
 use sqlx::AssertSqlSafe;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -194,9 +195,13 @@ pub fn set_commit_delay(delay: Duration) -> Statement {
     )
 }
 
-/// The replicas that are connected, by the names they gave.
+/// Where the connected replicas are.
 pub fn replicas() -> Statement {
-    Statement::new("replicas", "SHOW REPLICAS")
+    Statement::new(
+        "replicas",
+        "SELECT DISTINCT PROCESSLIST_HOST AS address FROM performance_schema.threads \
+         WHERE PROCESSLIST_COMMAND LIKE 'Binlog Dump%'",
+    )
 }
 
 /// What the workers apply now: when it was committed at the source, and since when it is applied, in microseconds.
@@ -250,13 +255,20 @@ pub fn channel() -> Statement {
     )
 }
 
-/// Points the channel at a source. Deletes relay logs: only when all of them is applied.
-pub fn change_source(host: &str, port: u16, ca: &Path) -> Result<Statement, QuoteError> {
+/// Points the channel at a source; connections come from the address that the agent listens on, if it is only one. Deletes
+/// relay logs: only when all of them is applied.
+pub fn change_source(
+    host: &str,
+    port: u16,
+    ca: &Path,
+    from: Option<IpAddr>,
+) -> Result<Statement, QuoteError> {
     let (host, ca) = (quote::literal(host)?, quote::literal(&ca.to_string_lossy())?);
+    let from = from.map(|address| address.to_string()).unwrap_or_default();
     Ok(Statement::new(
         "change_source",
         format!(
-            "CHANGE REPLICATION SOURCE TO SOURCE_HOST = {host}, SOURCE_PORT = {port}, SOURCE_AUTO_POSITION = 1, \
+            "CHANGE REPLICATION SOURCE TO SOURCE_HOST = {host}, SOURCE_PORT = {port}, SOURCE_BIND = '{from}', SOURCE_AUTO_POSITION = 1, \
              SOURCE_SSL = 1, SOURCE_SSL_CA = {ca}, SOURCE_SSL_VERIFY_SERVER_CERT = 1, \
              SOURCE_TLS_VERSION = 'TLSv1.3', SOURCE_HEARTBEAT_PERIOD = 0.25, SOURCE_CONNECT_RETRY = 1, \
              SOURCE_RETRY_COUNT = 1000000000, GET_SOURCE_PUBLIC_KEY = 0"
