@@ -2,7 +2,7 @@
 
 use super::handover;
 use super::roster::{Roster, is_running};
-use super::sealing;
+use super::sealing::{self, Aim};
 use super::step::{Situation, Step};
 use crate::plan::Record;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -36,11 +36,9 @@ fn lost_since(roster: &Roster<'_>) -> Option<MicroTime> {
 
 /// Raises the term. A request that waits is served by this: its target is preferred among those that have everything.
 pub(super) fn begin(roster: &Roster<'_>, record: &Record, why: &str) -> Step {
-    let mut next = sealing::begin(roster, record, None, why.to_owned());
     let wish = handover::pending(roster).filter(|_| record.operation.is_none());
-    if let (Some((wish, _)), Some(operation)) = (&wish, next.operation.as_mut()) {
-        operation.target.clone_from(&wish.target);
-    }
+    let preferred = wish.as_ref().and_then(|(wish, _)| wish.target.clone());
+    let next = sealing::begin(roster, record, Aim::Election(preferred), why.to_owned());
     let step = Step::record(Situation::Sealing, next, format!("{why}: raising the term"));
     let request = wish.map(|(wish, seen_at)| {
         let message = format!("{why}: a member that has every acknowledged write takes over");

@@ -3,7 +3,7 @@
 
 use super::follower::{is_caught_up, is_healthy_follower};
 use super::roster::Roster;
-use super::sealing;
+use super::sealing::{self, Aim};
 use super::step::{Situation, Step};
 use crate::event;
 use crate::plan::Record;
@@ -103,7 +103,7 @@ fn obstacle(roster: &Roster<'_>, wish: &Switchover) -> String {
 
 fn begin(roster: &Roster<'_>, record: &Record, to: &str, why: &str) -> Step {
     let reason = format!("{why}; {to} takes over");
-    let next = sealing::begin(roster, record, Some(to.to_owned()), reason.clone());
+    let next = sealing::begin(roster, record, Aim::Handover(to.to_owned()), reason.clone());
     let term = next.term.to_string();
     Step::record(Situation::Sealing, next, reason.clone())
         .with_event(event::TERM_RAISED.event(&[("term", &term), ("reason", &reason)]))

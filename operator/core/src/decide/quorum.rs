@@ -1,6 +1,7 @@
 //! The protocol's next step: one match on what is recorded and what the members answered (ha.md §2, §4).
 
 use super::roster::{Roster, is_held, is_running, reigns_in};
+use super::sealing::Aim;
 use super::step::{Situation, Step, recorded};
 use super::{failover, founding, reign, sealing};
 use crate::plan::Record;
@@ -69,11 +70,9 @@ fn newer_knowledge(roster: &Roster<'_>, record: &Record) -> Option<Step> {
         newest.version
     );
     // Who is primary is as old as the rest of the status: a preference, and no knowledge.
-    let mut next = sealing::begin(roster, record, record.primary.clone(), reason.clone());
+    let preferred = Aim::Election(record.primary.clone());
+    let mut next = sealing::begin(roster, record, preferred, reason.clone());
     next.primary = None;
-    if let Some(operation) = &mut next.operation {
-        operation.planned = false;
-    }
     if newest.version > roster.claim.version {
         next.quorum = Some(newest.clone());
     }

@@ -211,8 +211,20 @@ pub(super) fn primary_is_gone(roster: &Roster<'_>, primary: &str) -> bool {
     agreed && (alone || answered.len() >= roster.needed_seals())
 }
 
-/// The record that begins an election or, with a target, a handover.
-pub(super) fn begin(roster: &Roster<'_>, record: &Record, target: Option<String>, message: String) -> Record {
+/// Whom the members are sealed for.
+pub(super) enum Aim {
+    /// Whoever has everything; this one, if it does.
+    Election(Option<String>),
+    /// This one, while the primary is well.
+    Handover(String),
+}
+
+/// The record that begins an election or a handover.
+pub(super) fn begin(roster: &Roster<'_>, record: &Record, aim: Aim, message: String) -> Record {
+    let (planned, target) = match aim {
+        Aim::Election(preferred) => (false, preferred),
+        Aim::Handover(to) => (true, Some(to)),
+    };
     let highest = roster.view.members.values().filter_map(Look::answer).map(|state| state.promised);
     Record {
         term: highest.max().unwrap_or(0).max(record.term) + 1,
@@ -221,7 +233,7 @@ pub(super) fn begin(roster: &Roster<'_>, record: &Record, target: Option<String>
         primary: record.primary.clone(),
         operation: Some(Operation {
             kind: OperationKind::Sealing,
-            planned: target.is_some(),
+            planned,
             target,
             started_at: MicroTime(roster.view.now),
             sealed_at: None,
