@@ -152,6 +152,7 @@ impl Rig {
         let path =
             "jsonpath={range .items[*]}{.status.conditions[?(@.type==\"Ready\")].status}{\"\\n\"}{end}";
         wait_for("nodes ready", NODES_LIMIT, || {
+            self.site.nodes().iter().try_for_each(|node| node::revive(&self.site, &self.tools, node))?;
             let states = self.kubectl(["get", "nodes", "--output", path])?;
             let ready = states.lines().filter(|state| *state == "True").count();
             expect(ready == usize::from(self.site.options.nodes), || {

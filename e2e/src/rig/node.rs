@@ -55,7 +55,22 @@ pub fn start(site: &Site, tools: &Tools, node: &Node) -> Result<()> {
     mount_disk(node);
     launch(site, tools, node, "containerd", &[("config", node.folder.join("containerd.toml"))])?;
     wait_for("containerd answers", SOCKET_LIMIT, || ctr(tools, node, &["version"]).map(drop))?;
-    let kubelet_flags = [
+    start_kubelet(site, tools, node)?;
+    launch(site, tools, node, "kube-proxy", &[("config", node.folder.join("proxy.json"))])
+}
+
+/// Starts a kubelet again that has ended, as the machine's init would. All kubelets of a machine have one folder for the
+/// sockets of device plugins, which has no setting: of those that start at the same instant, one may find its socket taken.
+///
+/// # Errors
+/// When it ends at once.
+pub fn revive(site: &Site, tools: &Tools, node: &Node) -> Result<()> {
+    let lives = process::recorded(site, &node.daemon("kubelet")).is_ok_and(process::Process::is_alive);
+    if lives { Ok(()) } else { start_kubelet(site, tools, node) }
+}
+
+fn start_kubelet(site: &Site, tools: &Tools, node: &Node) -> Result<()> {
+    let flags = [
         ("config", node.folder.join("kubelet.json")),
         ("kubeconfig", kubeconfig_file(site, &node.name)),
         ("root-dir", node.folder.join("kubelet")),
@@ -64,8 +79,7 @@ pub fn start(site: &Site, tools: &Tools, node: &Node) -> Result<()> {
         ("node-ip", node.address.to_string().into()),
         ("node-labels", format!("topology.kubernetes.io/zone=z{}", &node.name[1..]).into()),
     ];
-    launch(site, tools, node, "kubelet", &kubelet_flags)?;
-    launch(site, tools, node, "kube-proxy", &[("config", node.folder.join("proxy.json"))])
+    launch(site, tools, node, "kubelet", &flags)
 }
 
 /// Ends everything on the node at one instant, as a power cut would. Its files stay.
