@@ -78,7 +78,7 @@ impl Scene<'_> {
         shift: &Shift,
     ) -> Result<Struck> {
         shift.until_steady(cycle.load.steady(), HEALTHY_WITHIN).await?;
-        let aside = cycle.load.begin(self, primary).await?;
+        let aside = cycle.load.begin(self, cycle.fault, primary).await?;
         let wound = cycle.fault.strike(self, primary).await?;
         let resumed = shift.until_resumed(wound.done, HEALTHY_WITHIN).await;
         // Also when nothing was resumed: the next scenario needs whole nodes.

@@ -62,6 +62,11 @@ impl Fault {
         self.to_possible_value().map_or_else(|| format!("{self:?}"), |value| value.get_name().to_owned())
     }
 
+    /// Whether the primary is moved while it is well.
+    pub(super) fn is_planned(self) -> bool {
+        matches!(self, Self::Switchover | Self::Evict | Self::Delete)
+    }
+
     /// What must be so before the fault.
     pub(super) async fn prepare(self, scene: &Scene<'_>, primary: &str) -> Result<()> {
         match self {

@@ -1,5 +1,6 @@
 //! What goes on in the cluster while the fault comes.
 
+use super::fault::Fault;
 use super::scene::Scene;
 use crate::ledger::{Pace, on_each_member, pod_account};
 use crate::scenario::{Account, Seen, connect, until};
@@ -23,7 +24,8 @@ pub enum Load {
     Steady,
     /// As many writes as get through.
     Saturated,
-    /// A transaction is open that has written: it must be gone afterwards.
+    /// A transaction is open that has written. A planned change of the primary waits for its commit; after any other it must
+    /// be gone.
     OpenTransaction,
     /// A table is being rebuilt: afterwards it is old or new, on all members alike.
     AlterTable,
@@ -70,11 +72,14 @@ impl Load {
     }
 
     /// Begins it on the primary; when this returns, it is under way.
-    pub(super) async fn begin(self, scene: &Scene<'_>, primary: &str) -> Result<Aside> {
+    pub(super) async fn begin(self, scene: &Scene<'_>, fault: Fault, primary: &str) -> Result<Aside> {
         let round = scene.round;
         let account = pod_account(&scene.database, primary).await?;
         let (held, task) = match self {
             Self::Steady | Self::Saturated => (None, None),
+            Self::OpenTransaction if fault.is_planned() => {
+                (None, Some(commit_later(open_transaction(&account, round).await?).await?))
+            }
             Self::OpenTransaction => (Some(open_transaction(&account, round).await?), None),
             Self::XaPrepared => (Some(prepare(&account, round).await?), None),
             Self::AlterTable => (None, Some(alter_table(&account, round).await?)),
@@ -88,15 +93,18 @@ impl Load {
 impl Aside {
     /// Looks, in the Healthy cluster, at what became of it.
     pub(super) async fn finish(mut self, scene: &Scene<'_>) -> Result<()> {
+        let was_waited_for = self.load == Load::OpenTransaction && self.task.is_some();
         let was_answered = match self.task.take() {
             Some(task) => answered(task).await,
             None => false,
         };
+        ensure!(was_answered || !was_waited_for, "a planned change of the primary broke off a transaction");
         let round = self.round;
         match self.load {
             Load::Steady | Load::Saturated | Load::AccountStatement => Ok(()),
             Load::OpenTransaction => {
-                same(scene, &format!("SELECT COUNT(*) FROM aside WHERE round = {round}"), &["0"]).await
+                let rows = if was_answered { "1" } else { "0" };
+                same(scene, &format!("SELECT COUNT(*) FROM aside WHERE round = {round}"), &[rows]).await
             }
             Load::XaPrepared => {
                 let mut primary =
@@ -150,6 +158,15 @@ async fn open_transaction(account: &Account, round: u32) -> Result<MySqlConnecti
     run(&mut connection, "BEGIN").await?;
     run(&mut connection, &format!("INSERT INTO aside VALUES ({round})")).await?;
     Ok(connection)
+}
+
+/// When this returns the transaction is a long one; it is committed some seconds later.
+async fn commit_later(mut connection: MySqlConnection) -> Result<JoinHandle<Result<()>>> {
+    run(&mut connection, "DO SLEEP(3)").await?;
+    Ok(tokio::spawn(async move {
+        run(&mut connection, "DO SLEEP(3)").await?;
+        run(&mut connection, "COMMIT").await
+    }))
 }
 
 async fn prepare(account: &Account, round: u32) -> Result<MySqlConnection> {

@@ -12,9 +12,9 @@ use std::str::FromStr;
 pub struct Mix(Vec<(Cycle, usize)>);
 
 /// Every fault under steady writes, most often the commonest, and every load under `kill -9`.
-const EVERYTHING: &str = "kill*8,switchover,stop,force-delete*2,evict*2,delete,cut-node,crash-node,operator-and-primary,kill-all,\
+const EVERYTHING: &str = "kill*6,switchover,stop,force-delete*2,evict*2,delete,cut-node,crash-node,operator-and-primary,kill-all,\
                           kill+saturated,kill+open-transaction,kill+alter-table,kill+large-transaction,kill+xa-prepared,\
-                          kill+account-statement";
+                          kill+account-statement,switchover+open-transaction,evict+open-transaction";
 
 impl Mix {
     /// The mix of `FAULTS`, such as `kill*3,cut-node,kill+saturated`; everything when it is not set.

@@ -23,3 +23,4 @@ pub mod serve;
 pub mod settings;
 pub mod supervise;
 pub mod tail;
+pub mod transactions;

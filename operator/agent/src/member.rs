@@ -11,7 +11,9 @@ use crate::pulse::Pulse;
 use crate::settings::Settings;
 use crate::supervise::Supervisor;
 use porpoise_core::member::{self, Goal, Identity, Promise, Standing, Verdict, Volume};
-use porpoise_core::protocol::{Action, AgentConfig, MemberState, Order, OrderAnswer, Seen, Tail, Term};
+use porpoise_core::protocol::{
+    Action, AgentConfig, LongTransactions, MemberState, Order, OrderAnswer, Seen, Tail, Term,
+};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -87,6 +89,7 @@ struct Board {
     /// The run of mysqld whose data is not what may be kept.
     diverged: Option<u64>,
     tails: Vec<Tail>,
+    long_transactions: Option<LongTransactions>,
 }
 
 /// The member.
@@ -135,6 +138,7 @@ impl Member {
             goals: 0,
             diverged: None,
             tails: Vec::new(),
+            long_transactions: None,
         };
         Self {
             settings,

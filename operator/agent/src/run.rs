@@ -16,6 +16,7 @@ use crate::settings::{Settings, SettingsError};
 use crate::supervise::Supervisor;
 use crate::supervise::reap::Reaper;
 use crate::tail::archive;
+use crate::transactions;
 use porpoise_core::member::{Promise, Volume};
 use porpoise_core::names;
 use porpoise_core::protocol::AgentConfig;
@@ -104,6 +105,7 @@ struct Parts {
     watcher: Session,
     listener: Session,
     governor: Session,
+    teller: Session,
     beat: Beat,
 }
 
@@ -122,8 +124,8 @@ impl Parts {
         let member = Arc::new(Member::new(settings, config, supervisor.clone(), volume, promise));
         member.tell_tails(tails);
         let pursuit = Arc::new(Pursuit::new(member.clone(), supervisor.clone(), door.clone()));
-        let [watcher, listener, governor] = std::array::from_fn(|_| Session::start(door.clone()));
-        Self { member, supervisor, pursuit, watcher, listener, governor, beat: Beat::default() }
+        let [watcher, listener, governor, teller] = std::array::from_fn(|_| Session::start(door.clone()));
+        Self { member, supervisor, pursuit, watcher, listener, governor, teller, beat: Beat::default() }
     }
 
     /// Keeps mysqld, in a task of its own: it goes on while the agent stops, and sees mysqld end.
@@ -145,6 +147,7 @@ impl Parts {
             self.pursuit.keep_fencing(),
             pulse::keep_listening(&self.member, &self.listener),
             governor::keep_governing(&self.member, &self.governor),
+            transactions::keep_listing(&self.member, &self.teller),
             self.reload_certificates(),
         );
         Ok(())

@@ -139,6 +139,9 @@ pub struct MemberState {
     /// What was cut off this member's binlog and is kept on its volume, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tails: Vec<Tail>,
+    /// Transactions of clients that a change of the primary would break off; absent: none that is long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub long_transactions: Option<LongTransactions>,
     /// What the agent is busy with or what failed, in a sentence. Empty: nothing to say.
     pub message: String,
 }
@@ -158,6 +161,7 @@ impl MemberState {
         if let Role::Replica { lag_seconds, .. } = &mut gist.role {
             *lag_seconds = None;
         }
+        gist.long_transactions = gist.long_transactions.map(|_| LongTransactions::default());
         gist
     }
 
@@ -287,6 +291,20 @@ pub struct Tail {
     pub transactions: u64,
     /// Size of the file.
     pub bytes: u64,
+}
+
+/// Transactions of clients that have written something and have been open for over a second.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct LongTransactions {
+    /// How many.
+    pub count: u64,
+    /// Session of the oldest, as `SHOW PROCESSLIST` and `KILL` call it.
+    pub session: u64,
+    /// Seconds since the oldest began.
+    pub age_seconds: u64,
+    /// Seconds for which there has always been one: whoever waits for a moment without any has waited no longer.
+    pub lasting_seconds: u64,
 }
 
 /// Content of `agent.json` in the cluster's `ConfigMap`.

@@ -2,6 +2,7 @@
 
 use super::Member;
 use crate::pulse::Pulse;
+use porpoise_core::protocol::LongTransactions;
 use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -29,6 +30,16 @@ impl Member {
     /// Whether the source was heard within the last second. A replica that just began to follow is given that second.
     pub fn hears(&self) -> bool {
         self.board().pulse.as_ref().is_none_or(Pulse::is_fresh)
+    }
+
+    /// Takes the transactions that a change of the primary would break off; whoever waits is told when there are none any
+    /// more.
+    pub fn tell_long_transactions(&self, found: Option<LongTransactions>) {
+        let is_some = found.is_some();
+        let before = std::mem::replace(&mut self.board().long_transactions, found);
+        if before.is_some() != is_some {
+            self.tell();
+        }
     }
 
     /// Waits, within `limit`, for something that is newer than the change `after` of `process`. What another process was

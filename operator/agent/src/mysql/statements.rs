@@ -152,6 +152,24 @@ pub fn client_sessions(agent: &str, replication: &str) -> Result<Statement, Quot
     ))
 }
 
+/// Transactions of clients that have written and have been open for over a second, the oldest first; no more than a
+/// hundred. What is prepared for `XA COMMIT` stays where it is when its session ends.
+pub fn long_transactions(agent: &str) -> Result<Statement, QuoteError> {
+    Ok(Statement::new(
+        "long_transactions",
+        format!(
+            "SELECT x.trx_mysql_thread_id AS id, e.TIMER_WAIT DIV 1000000000000 AS age \
+             FROM information_schema.INNODB_TRX AS x \
+             JOIN performance_schema.threads AS t ON t.PROCESSLIST_ID = x.trx_mysql_thread_id \
+             JOIN performance_schema.events_transactions_current AS e ON e.THREAD_ID = t.THREAD_ID \
+             WHERE x.trx_rows_modified > 0 AND e.STATE = 'ACTIVE' AND e.TIMER_WAIT > 1000000000000 \
+             AND t.PROCESSLIST_USER NOT IN ('system user', {}) AND COALESCE(e.XA_STATE, '') <> 'PREPARED' \
+             ORDER BY e.TIMER_WAIT DESC LIMIT 100",
+            quote::literal(agent)?
+        ),
+    ))
+}
+
 /// The applier's coordinator.
 pub fn applier_session() -> Statement {
     Statement::new(

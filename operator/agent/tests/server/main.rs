@@ -10,4 +10,5 @@ mod hazards;
 mod rejoin;
 mod sql;
 mod together;
+mod transactions;
 mod world;

@@ -2,6 +2,7 @@
 //! somebody asks for it.
 
 use super::follower::{is_caught_up, is_healthy_follower};
+use super::patience;
 use super::roster::Roster;
 use super::sealing::{self, Aim};
 use super::step::{Situation, Step};
@@ -12,8 +13,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use porpoise_crds::{RequestOutcome, Switchover, SwitchoverRequest};
 use std::time::Duration;
 
-/// How long a request waits for a member that can take over.
-const REQUEST: Duration = Duration::from_mins(1);
+/// How long a request waits for a member that can take over, and for clients.
+const REQUEST: Duration = patience::UNHURRIED;
 
 /// What becomes of the wishes to move the primary.
 #[derive(Default)]
@@ -22,12 +23,14 @@ pub(super) struct Handover {
     pub(super) step: Option<Step>,
     /// News about `spec.switchover`.
     pub(super) request: Option<SwitchoverRequest>,
+    /// It is moved as soon as this is over.
+    pub(super) awaits: Option<String>,
 }
 
 /// Decides while the primary reigns and nothing else goes on.
 pub(super) fn next(roster: &Roster<'_>, record: &Record, primary: &MemberState) -> Handover {
-    if let Some(why) = must_move(roster, primary) {
-        return Handover { step: to_anybody(roster, record, primary, &why), request: None };
+    if let Some((why, patience)) = must_move(roster, primary) {
+        return in_time(roster, record, primary, &why, patience);
     }
     match pending(roster) {
         Some((wish, seen_at)) => on_request(roster, record, primary, wish, seen_at),
@@ -35,13 +38,28 @@ pub(super) fn next(roster: &Roster<'_>, record: &Record, primary: &MemberState) 
     }
 }
 
-/// Why the primary cannot stay where it is, if so.
-fn must_move(roster: &Roster<'_>, primary: &MemberState) -> Option<String> {
-    if !roster.is_wanted(&primary.instance) {
-        return Some(format!("{} is to be removed", primary.instance));
+/// Moves the primary when no long transaction is in the way any more, or when there is no more time for it.
+fn in_time(
+    roster: &Roster<'_>,
+    record: &Record,
+    primary: &MemberState,
+    why: &str,
+    patience: Duration,
+) -> Handover {
+    match patience::awaited(primary, patience) {
+        Some(what) => Handover { awaits: Some(format!("{why}; {what}")), ..Handover::default() },
+        None => Handover { step: to_anybody(roster, record, primary, why), ..Handover::default() },
     }
+}
+
+/// Why the primary cannot stay where it is, if so, and how long its clients may take.
+fn must_move(roster: &Roster<'_>, primary: &MemberState) -> Option<(String, Duration)> {
     let ends = roster.view.pods.get(&primary.instance).is_some_and(|pod| pod.terminating);
-    ends.then(|| format!("the Pod of {} is about to end", primary.instance))
+    if ends {
+        return Some((format!("the Pod of {} is about to end", primary.instance), patience::POD_ENDS));
+    }
+    let leaves = !roster.is_wanted(&primary.instance);
+    leaves.then(|| (format!("{} is to be removed", primary.instance), patience::UNHURRIED))
 }
 
 /// The request that was not served yet, and since when it is known.
@@ -66,19 +84,25 @@ fn on_request(
     let answer = |outcome, message| Some(answer(wish, outcome, seen_at, message));
     if wish.target.as_deref() == Some(primary.instance.as_str()) {
         let message = format!("{} is the primary already", primary.instance);
-        return Handover { step: None, request: answer(RequestOutcome::Started, message) };
+        return Handover { request: answer(RequestOutcome::Started, message), ..Handover::default() };
     }
-    if let Some(to) = candidate(roster, primary, wish.target.as_deref()) {
+    let obstacle = patience::in_the_way(primary);
+    if let Some(to) = candidate(roster, primary, wish.target.as_deref()).filter(|_| obstacle.is_none()) {
         let why = format!("requested by spec.switchover {}", wish.request_id);
         let step = begin(roster, record, &to, &why);
         return Handover {
             step: Some(step),
             request: answer(RequestOutcome::Started, format!("{to} takes over")),
+            awaits: None,
         };
     }
-    let message = obstacle(roster, wish);
-    let outcome = if elapsed < REQUEST { RequestOutcome::Waiting } else { RequestOutcome::Refused };
-    Handover { step: None, request: answer(outcome, message) }
+    let message = obstacle.unwrap_or_else(|| no_candidate(roster, wish));
+    if elapsed < REQUEST {
+        let request = answer(RequestOutcome::Waiting, message.clone());
+        return Handover { step: None, request, awaits: Some(message) };
+    }
+    let message = format!("{message}; set a new requestId to ask again");
+    Handover { request: answer(RequestOutcome::Refused, message), ..Handover::default() }
 }
 
 /// What is said about a request.
@@ -91,7 +115,7 @@ pub(super) fn answer(
     SwitchoverRequest { request_id: wish.request_id.clone(), outcome, seen_at, message }
 }
 
-fn obstacle(roster: &Roster<'_>, wish: &Switchover) -> String {
+fn no_candidate(roster: &Roster<'_>, wish: &Switchover) -> String {
     match wish.target.as_deref() {
         Some(target) if !roster.instances().iter().any(|name| name == target) => {
             format!("there is no instance {target}")

@@ -49,7 +49,8 @@ pub(super) fn plan(cluster: &Cluster, view: &ClusterView, mut plan: Plan) -> Pla
     if step.request.is_some() {
         plan.status.switchover.clone_from(&step.request);
     }
-    plan.look_again = if plan.status.phase.is_some_and(super::is_resting) { CALM } else { BUSY };
+    let rests = plan.status.phase.is_some_and(super::is_resting) && !step.awaits;
+    plan.look_again = if rests { CALM } else { BUSY };
     plan
 }
 
@@ -72,6 +73,7 @@ pub(super) fn protocol(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) -
             step
         }
         Rollout::Move(step) => *step,
+        Rollout::Await(what) => step.awaiting(Some(what)),
     }
 }
 

@@ -9,6 +9,7 @@ mod follower;
 mod founding;
 mod handover;
 mod living;
+mod patience;
 mod quorum;
 mod reign;
 mod rejoin;

@@ -22,9 +22,10 @@ pub(super) fn step(roster: &Roster<'_>, record: &Record, primary: &MemberState) 
             format!("{} is the primary of term {}", primary.instance, roster.term),
         );
     }
-    let Handover { step, request } = handover::next(roster, record, primary);
+    let Handover { step, request, awaits } = handover::next(roster, record, primary);
     let situation = if admitting { Situation::Reigning } else { Situation::Promoting };
-    Step { request, ..step.unwrap_or_else(|| keep(roster, record, primary, situation)) }
+    let step = step.unwrap_or_else(|| keep(roster, record, primary, situation)).awaiting(awaits);
+    Step { request, ..step }
 }
 
 /// The next change of the claim, or the orders that keep everybody in place.

@@ -2,6 +2,7 @@
 
 use super::follower::is_healthy_follower;
 use super::handover;
+use super::patience;
 use super::roster::{Roster, reigns_in};
 use super::step::Step;
 use crate::plan::{Deletion, Record};
@@ -15,6 +16,8 @@ pub(super) enum Rollout {
     Replace(Deletion),
     /// The primary is moved first.
     Move(Box<Step>),
+    /// The primary is moved first, when this is over.
+    Await(String),
 }
 
 /// Decides only while everything is well: the primary admits, the claim is complete, every other member follows.
@@ -35,6 +38,9 @@ pub(super) fn next(roster: &Roster<'_>, record: &Record) -> Rollout {
         return replace(roster, first);
     }
     let why = format!("{} is to be restarted", primary.instance);
+    if let Some(what) = patience::awaited(primary, patience::UNHURRIED) {
+        return Rollout::Await(format!("{why}; {what}"));
+    }
     handover::to_anybody(roster, record, primary, &why)
         .map_or(Rollout::Nothing, |step| Rollout::Move(Box::new(step)))
 }

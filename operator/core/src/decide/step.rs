@@ -16,6 +16,8 @@ pub(super) struct Step {
     pub(super) orders: Vec<Order>,
     /// News about `spec.switchover`.
     pub(super) request: Option<SwitchoverRequest>,
+    /// A move of the primary waits for something that may be over soon: the cluster is looked at again before long.
+    pub(super) awaits: bool,
     /// Events to emit.
     pub(super) events: Vec<Event>,
     /// Why, in a sentence.
@@ -46,6 +48,7 @@ impl Step {
             record: None,
             orders: Vec::new(),
             request: None,
+            awaits: false,
             events: Vec::new(),
             reason: reason.into(),
         }
@@ -57,6 +60,14 @@ impl Step {
 
     pub(super) fn order(situation: Situation, orders: Vec<Order>, reason: impl Into<String>) -> Self {
         Self { orders, ..Self::wait(situation, reason) }
+    }
+
+    /// The same while a move of the primary waits for `what`.
+    pub(super) fn awaiting(self, what: Option<String>) -> Self {
+        match what {
+            Some(reason) => Self { awaits: true, reason, ..self },
+            None => self,
+        }
     }
 
     pub(super) fn with_event(mut self, event: Event) -> Self {

@@ -325,6 +325,7 @@ impl Member {
             server_uuid: sight.map(|sight| sight.uuid.clone()),
             data: sight.map(|sight| sight.data.clone()),
             tails: Vec::new(),
+            long_transactions: None,
             message: String::new(),
         })
     }

@@ -1,7 +1,7 @@
 //! `spec.failover`, `spec.durability` and requests of people (ha.md §1, §4).
 
 use super::world::World;
-use crate::protocol::Role;
+use crate::protocol::{LongTransactions, Role};
 use porpoise_crds::{DurabilityPolicy, FailoverMode, Phase, RequestOutcome, Switchover};
 
 fn passes(world: &mut World, count: usize) {
@@ -126,4 +126,55 @@ fn a_planned_move_has_its_own_name_from_the_first_moment() {
     }
     assert_eq!(phases, [Phase::SwitchingOver]);
     world.until(Phase::Healthy);
+}
+
+fn long(lasting_seconds: u64) -> LongTransactions {
+    LongTransactions { count: 2, session: 87, age_seconds: lasting_seconds + 1, lasting_seconds }
+}
+
+#[test]
+fn a_switchover_waits_for_long_transactions_before_anything_is_frozen() {
+    let mut world = World::healthy(3);
+    let term = world.status().term;
+    world.member("shop-0").state.long_transactions = Some(long(3));
+    world.object.spec.switchover = Some(wish(None));
+    passes(&mut world, 20);
+    assert_eq!((world.primary().as_str(), world.status().term), ("shop-0", term));
+    let request = world.status().switchover.unwrap();
+    assert_eq!(request.outcome, RequestOutcome::Waiting);
+    assert!(request.message.contains("open for 4 s (session 87) and 1 more"), "{}", request.message);
+
+    world.member("shop-0").state.long_transactions = None;
+    passes(&mut world, 20);
+    assert_ne!(world.primary(), "shop-0");
+    assert_eq!(world.status().switchover.unwrap().outcome, RequestOutcome::Started);
+}
+
+#[test]
+fn a_switchover_behind_a_transaction_that_does_not_end_is_refused() {
+    let mut world = World::healthy(3);
+    let term = world.status().term;
+    world.member("shop-0").state.long_transactions = Some(long(600));
+    world.object.spec.switchover = Some(wish(None));
+    // 250 ms each.
+    passes(&mut world, 250);
+    assert_eq!((world.primary().as_str(), world.status().term), ("shop-0", term));
+    let request = world.status().switchover.unwrap();
+    assert_eq!(request.outcome, RequestOutcome::Refused);
+    for part in ["KILL 87", "new requestId"] {
+        assert!(request.message.contains(part), "{}", request.message);
+    }
+}
+
+#[test]
+fn a_pod_that_ends_waits_for_transactions_only_as_long_as_its_hook_allows() {
+    let mut world = World::healthy(3);
+    world.member("shop-0").state.long_transactions = Some(long(3));
+    world.member("shop-0").ends = true;
+    passes(&mut world, 10);
+    assert_eq!(world.primary(), "shop-0");
+    assert!(condition(&world, "Progressing").2.contains("session 87"));
+    world.member("shop-0").state.long_transactions = Some(long(10));
+    passes(&mut world, 20);
+    assert_ne!(world.primary(), "shop-0");
 }

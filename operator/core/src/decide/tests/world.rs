@@ -28,6 +28,8 @@ pub(super) struct World {
 pub(super) struct Member {
     pub(super) state: MemberState,
     pub(super) up: bool,
+    /// Its Pod is being deleted.
+    pub(super) ends: bool,
     pub(super) claim: ClaimView,
     /// The note of the agent's: a primary of this term whose writes were not closed in order, waiting for acknowledgements.
     reigned: Option<i64>,
@@ -498,7 +500,7 @@ fn blank(name: &str, volume: &str) -> Member {
         size_bytes: 20 << 30,
         ..ClaimView::default()
     };
-    Member { state, up: true, claim, reigned: None, asleep: None }
+    Member { state, up: true, ends: false, claim, reigned: None, asleep: None }
 }
 
 fn pod(name: &str, member: &Member) -> PodView {
@@ -511,6 +513,7 @@ fn pod(name: &str, member: &Member) -> PodView {
         uid: format!("pod-{name}"),
         address: Some("198.18.0.9".to_owned()),
         ready,
+        terminating: member.ends,
         ..PodView::default()
     }
 }
