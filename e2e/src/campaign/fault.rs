@@ -3,7 +3,9 @@
 use super::scene::Scene;
 use crate::fault::{Cut, Signal};
 use crate::ledger::At;
+use crate::rig::Rig;
 use crate::rig::process::Process;
+use crate::scenario::{HEALTHY_WITHIN, Seen, until};
 use anyhow::{Context, Result};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, EvictParams};
@@ -28,6 +30,10 @@ pub enum Fault {
     CutNode,
     /// The node loses its power, and comes back when writes go on.
     CrashNode,
+    /// The primary's volume answers no write, until writes go on.
+    StallDisk,
+    /// The primary's volume is full to the last block, until writes go on.
+    FillDisk,
     /// The operator's leader and mysqld of the primary are killed together, and the leader's Pod does not come back.
     OperatorAndPrimary,
     /// mysqld of every member is killed at once.
@@ -53,6 +59,8 @@ enum Remedy {
     Continue(Process),
     Heal(String),
     Boot(String),
+    Resume(String),
+    Release(String),
 }
 
 impl Fault {
@@ -62,15 +70,12 @@ impl Fault {
         self.to_possible_value().map_or_else(|| format!("{self:?}"), |value| value.get_name().to_owned())
     }
 
-    /// Whether the primary is moved while it is well.
-    pub(super) fn is_planned(self) -> bool {
-        matches!(self, Self::Switchover | Self::Evict | Self::Delete)
-    }
-
     /// What must be so before the fault.
     pub(super) async fn prepare(self, scene: &Scene<'_>, primary: &str) -> Result<()> {
         match self {
-            Self::CutNode | Self::CrashNode => scene.lead_away_from(&scene.node_of(primary).await?).await,
+            Self::CutNode | Self::CrashNode | Self::StallDisk | Self::FillDisk => {
+                scene.lead_away_from(&scene.node_of(primary).await?).await
+            }
             Self::Switchover
             | Self::Kill
             | Self::Stop
@@ -80,6 +85,11 @@ impl Fault {
             | Self::OperatorAndPrimary
             | Self::KillAll => Ok(()),
         }
+    }
+
+    /// Whether the primary is moved while it is well.
+    pub(super) fn is_planned(self) -> bool {
+        matches!(self, Self::Switchover | Self::Evict | Self::Delete)
     }
 
     /// Puts the fault on the cluster. What has to be found out is found out first: `at` is the instant of the fault itself.
@@ -93,16 +103,15 @@ impl Fault {
             Self::Delete => delete(scene, primary, &DeleteParams::default()).await,
             Self::Evict => evict(scene, primary).await,
             Self::CutNode => {
-                let node = scene.node_of(primary).await?;
-                let at = scene.ledger.clock().now();
-                scene.rig.cut_node(&node, Cut::Both)?;
-                Ok(Wound::new(scene, at, Remedy::Heal(node)))
+                let cut = |rig: &Rig, node: &str| rig.cut_node(node, Cut::Both);
+                on_node(scene, primary, cut, Remedy::Heal).await
             }
-            Self::CrashNode => {
-                let node = scene.node_of(primary).await?;
-                let at = scene.ledger.clock().now();
-                scene.rig.crash_node(&node)?;
-                Ok(Wound::new(scene, at, Remedy::Boot(node)))
+            Self::CrashNode => on_node(scene, primary, Rig::crash_node, Remedy::Boot).await,
+            Self::StallDisk => on_node(scene, primary, Rig::stall_disk, Remedy::Resume).await,
+            Self::FillDisk => {
+                let wound = on_node(scene, primary, Rig::fill_disk, Remedy::Release).await?;
+                until_stuck(scene, primary).await?;
+                Ok(Wound { done: scene.ledger.clock().now(), ..wound })
             }
             Self::OperatorAndPrimary => {
                 let (leader, operator) = scene.leading_process().await?;
@@ -132,8 +141,41 @@ impl Wound {
             Remedy::Continue(process) => process.signal(Signal::SIGCONT),
             Remedy::Heal(node) => scene.rig.heal_node(node),
             Remedy::Boot(node) => scene.rig.boot_node(node),
+            Remedy::Resume(node) => scene.rig.resume_disk(node),
+            Remedy::Release(node) => scene.rig.release_disk(node),
         }
     }
+}
+
+/// Strikes the primary's node.
+async fn on_node(
+    scene: &Scene<'_>,
+    primary: &str,
+    strike: impl FnOnce(&Rig, &str) -> Result<()>,
+    remedy: fn(String) -> Remedy,
+) -> Result<Wound> {
+    let node = scene.node_of(primary).await?;
+    let at = scene.ledger.clock().now();
+    strike(&scene.rig, &node)?;
+    Ok(Wound::new(scene, at, remedy(node)))
+}
+
+/// What files have been given already does for a while.
+async fn until_stuck(scene: &Scene<'_>, primary: &str) -> Result<()> {
+    until("writes get stuck in the full volume", HEALTHY_WITHIN, async || {
+        let status = scene.database.status().await?;
+        let is_closed = status
+            .conditions
+            .iter()
+            .any(|condition| condition.type_ == "Writable" && condition.status == "False");
+        let has_moved = status.primary.as_deref() != Some(primary);
+        if is_closed || has_moved {
+            Ok(Seen::Done(()))
+        } else {
+            Ok(Seen::Not(crate::scenario::brief(&status)))
+        }
+    })
+    .await
 }
 
 fn signal(scene: &Scene<'_>, members: &[&str], signal: Signal) -> Result<Wound> {

@@ -11,7 +11,7 @@ use std::str::FromStr;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mix(Vec<(Cycle, usize)>);
 
-/// Every fault under steady writes, most often the commonest, and every load under `kill -9`.
+/// Every fault but those of disks under steady writes, most often the commonest, and every load under `kill -9`.
 const EVERYTHING: &str = "kill*6,switchover,stop,force-delete*2,evict*2,delete,cut-node,crash-node,operator-and-primary,kill-all,\
                           kill+saturated,kill+open-transaction,kill+alter-table,kill+large-transaction,kill+xa-prepared,\
                           kill+account-statement,switchover+open-transaction,evict+open-transaction";
@@ -76,7 +76,10 @@ mod tests {
     fn everything_holds_every_fault_and_every_load() {
         let mix: Mix = EVERYTHING.parse().unwrap();
         let cycles = mix.cycles(mix.round());
-        for fault in Fault::value_variants() {
+        for fault in Fault::value_variants()
+            .iter()
+            .filter(|fault| !matches!(fault, Fault::StallDisk | Fault::FillDisk))
+        {
             assert!(cycles.iter().any(|cycle| cycle.fault == *fault), "{fault:?}");
         }
         for load in Load::value_variants() {

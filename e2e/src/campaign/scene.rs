@@ -14,7 +14,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt};
 use porpoise_crds::Phase;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,16 @@ impl<'a> Scene<'a> {
     /// When the cluster does not become Healthy.
     pub async fn set(namespace: &'a Namespace) -> Result<Option<Self>> {
         Self::of(namespace, &small("shop", 3)).await
+    }
+
+    /// The same with volumes that can be stopped and filled without harm to the machine.
+    ///
+    /// # Errors
+    /// As [`Scene::set`].
+    pub async fn with_limited_volumes(namespace: &'a Namespace) -> Result<Option<Self>> {
+        let mut manifest = small("shop", 3);
+        manifest["spec"]["storage"]["storageClassName"] = json!("limited");
+        Self::of(namespace, &manifest).await
     }
 
     /// The same with the cluster of this manifest.

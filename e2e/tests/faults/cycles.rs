@@ -5,8 +5,8 @@ use porpoise_e2e::campaign::{Mix, Scene};
 use porpoise_e2e::scenario::Namespace;
 
 /// What CI runs. `FAULTS` names another mix, `CYCLES` another number.
-const MIX: &str = "kill*8,switchover*2,stop,force-delete*2,evict*2,cut-node,crash-node,operator-and-primary,kill-all,\
-                   kill+saturated,kill+xa-prepared";
+const MIX: &str = "kill*7,switchover*2,stop,force-delete*2,evict*2,cut-node,crash-node,operator-and-primary,kill-all,\
+                   kill+saturated,kill+xa-prepared,switchover+open-transaction";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_acknowledged_write_is_lost_in_twenty_fault_cycles() -> Result<()> {

@@ -2,6 +2,7 @@
 //! each of them may take a node or the operator away.
 
 mod cycles;
+mod disks;
 
 /// Held by the scenario that runs.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

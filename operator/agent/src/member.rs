@@ -12,7 +12,7 @@ use crate::settings::Settings;
 use crate::supervise::Supervisor;
 use porpoise_core::member::{self, Goal, Identity, Promise, Standing, Verdict, Volume};
 use porpoise_core::protocol::{
-    Action, AgentConfig, LongTransactions, MemberState, Order, OrderAnswer, Seen, Tail, Term,
+    Action, AgentConfig, DiskState, LongTransactions, MemberState, Order, OrderAnswer, Seen, Tail, Term,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -89,6 +89,7 @@ struct Board {
     /// The run of mysqld whose data is not what may be kept.
     diverged: Option<u64>,
     tails: Vec<Tail>,
+    disk: DiskState,
     long_transactions: Option<LongTransactions>,
 }
 
@@ -138,6 +139,7 @@ impl Member {
             goals: 0,
             diverged: None,
             tails: Vec::new(),
+            disk: DiskState::default(),
             long_transactions: None,
         };
         Self {

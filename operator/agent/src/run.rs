@@ -1,5 +1,6 @@
 //! The agent's life: find out whose volume it is, keep mysqld, take orders, stop in order.
 
+use crate::disk;
 use crate::goal::{Pursuit, shutdown};
 use crate::governor;
 use crate::identity::{self, Ownership};
@@ -147,6 +148,7 @@ impl Parts {
             self.pursuit.keep_fencing(),
             pulse::keep_listening(&self.member, &self.listener),
             governor::keep_governing(&self.member, &self.governor),
+            disk::keep_probing(&self.member),
             transactions::keep_listing(&self.member, &self.teller),
             self.reload_certificates(),
         );

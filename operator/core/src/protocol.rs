@@ -139,6 +139,9 @@ pub struct MemberState {
     /// What was cut off this member's binlog and is kept on its volume, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tails: Vec<Tail>,
+    /// Whether the volume takes what is written.
+    #[serde(default)]
+    pub disk: DiskState,
     /// Transactions of clients that a change of the primary would break off; absent: none that is long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub long_transactions: Option<LongTransactions>,
@@ -291,6 +294,19 @@ pub struct Tail {
     pub transactions: u64,
     /// Size of the file.
     pub bytes: u64,
+}
+
+/// Whether a member's volume takes what is written.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[serde(rename_all = "camelCase")]
+pub enum DiskState {
+    /// It does.
+    #[default]
+    Writable,
+    /// It answers no write: neither a commit nor a promise gets through.
+    Stalled,
+    /// There is no room left.
+    Full,
 }
 
 /// Transactions of clients that have written something and have been open for over a second.

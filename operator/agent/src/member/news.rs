@@ -2,7 +2,7 @@
 
 use super::Member;
 use crate::pulse::Pulse;
-use porpoise_core::protocol::LongTransactions;
+use porpoise_core::protocol::{DiskState, LongTransactions};
 use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -30,6 +30,12 @@ impl Member {
     /// Whether the source was heard within the last second. A replica that just began to follow is given that second.
     pub fn hears(&self) -> bool {
         self.board().pulse.as_ref().is_none_or(Pulse::is_fresh)
+    }
+
+    /// Takes how the volume is, and tells whoever waits.
+    pub fn tell_disk(&self, disk: DiskState) {
+        self.board().disk = disk;
+        self.tell();
     }
 
     /// Takes the transactions that a change of the primary would break off; whoever waits is told when there are none any

@@ -36,6 +36,7 @@ impl Member {
             server_uuid: facts.as_ref().map(|facts| facts.server_uuid.clone()),
             data: facts.map(|facts| facts.data),
             tails: board.tails.clone(),
+            disk: board.disk,
             long_transactions: board.long_transactions.clone(),
             message: message.next().unwrap_or_default().to_owned(),
         }

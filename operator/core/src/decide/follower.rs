@@ -1,6 +1,6 @@
 //! How well a member follows the reigning primary, and whether its data can lead there at all.
 
-use super::roster::{Roster, executed, possession};
+use super::roster::{Roster, can_promise, executed, possession};
 use crate::gtid::GtidSet;
 use crate::protocol::{MemberState, Role};
 
@@ -31,6 +31,7 @@ fn purged(state: &MemberState) -> Option<GtidSet> {
 /// A member of the claim that follows this primary without trouble and whose acknowledgements count.
 pub(super) fn is_healthy_follower(roster: &Roster<'_>, primary: &MemberState, state: &MemberState) -> bool {
     roster.entry(state).is_some()
+        && can_promise(state)
         && follows(roster, primary, state)
         && matches!(state.role, Role::Replica { acknowledging: true, .. })
 }

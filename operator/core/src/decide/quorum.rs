@@ -1,11 +1,11 @@
 //! The protocol's next step: one match on what is recorded and what the members answered (ha.md §2, §4).
 
-use super::roster::{Roster, is_held, is_running, reigns_in};
+use super::roster::{Roster, can_promise, is_held, is_running, reigns_in};
 use super::sealing::Aim;
 use super::step::{Situation, Step, recorded};
 use super::{failover, founding, reign, sealing};
 use crate::plan::Record;
-use crate::protocol::{Action, MemberState, Role, ServerPhase};
+use crate::protocol::{Action, DiskState, MemberState, Role, ServerPhase};
 use crate::validate::Cluster;
 use crate::view::{ClusterView, Look};
 use porpoise_crds::{Operation, OperationKind};
@@ -84,7 +84,7 @@ fn under_primary(roster: &Roster<'_>, record: &Record, primary: &str, operation:
         Some(Look::Answered(state)) if reigns_in(state) == Some(roster.term) => {
             let had_time = operation.is_none_or(|operation| roster.since(&operation.started_at) > PROMOTION);
             if had_time && hangs(roster, state) {
-                return election(roster, record, &format!("mysqld of {primary} does not answer"));
+                return election(roster, record, &format!("{primary} {}", ailment(state)));
             }
             reign::step(roster, record, state)
         }
@@ -106,10 +106,25 @@ fn under_primary(roster: &Roster<'_>, record: &Record, primary: &str, operation:
     }
 }
 
-/// Its agent answers for a server that does not, and nobody hears that server: it is stopped or its disk hangs. While it is
-/// being promoted nobody follows it yet, and what its agent saw before says nothing.
+/// Its agent answers for a server that does not, and nobody hears that server; or for a volume that takes no writes. While it
+/// is being promoted nobody follows it yet, and what its agent saw before says nothing.
 fn hangs(roster: &Roster<'_>, primary: &MemberState) -> bool {
-    roster.claim.k > 0 && !is_running(primary) && sealing::primary_is_gone(roster, &primary.instance)
+    let is_ailing = !is_running(primary)
+        || match primary.disk {
+            DiskState::Writable => false,
+            DiskState::Stalled => true,
+            // What is allocated already may still do for a while.
+            DiskState::Full => !matches!(primary.role, Role::Primary { admitting: true, .. }),
+        };
+    roster.claim.k > 0 && is_ailing && sealing::primary_is_gone(roster, &primary.instance)
+}
+
+fn ailment(primary: &MemberState) -> &'static str {
+    if can_promise(primary) {
+        "has a mysqld that does not answer"
+    } else {
+        "has a volume that takes no writes"
+    }
 }
 
 /// The recorded primary answers but does not reign: it was just chosen, or it restarted.

@@ -4,7 +4,7 @@ use super::claim::{self, ClaimMove};
 use super::follower::{is_caught_up, is_healthy_follower, needs_clone};
 use super::handover::{self, Handover};
 use super::rejoin;
-use super::roster::{Roster, is_held, is_running, possession};
+use super::roster::{Roster, can_promise, is_held, is_running, possession};
 use super::step::{Situation, Step};
 use crate::plan::Record;
 use crate::protocol::{Action, MemberState, Order, Role, ServerPhase};
@@ -67,7 +67,7 @@ fn followers_with(roster: &Roster<'_>, primary: &MemberState, wish: &ClaimMove) 
     let cloning = answers.iter().any(|state| state.server == ServerPhase::Cloning);
     let mut orders = Vec::new();
     let mut clone_ordered = cloning;
-    for state in answers {
+    for state in answers.into_iter().filter(|state| can_promise(state)) {
         if state.instance == primary.instance {
             continue;
         }

@@ -2,7 +2,7 @@
 
 use crate::gtid::GtidSet;
 use crate::names::ordinal;
-use crate::protocol::{Action, MemberState, Order, Role, ServerPhase, Term};
+use crate::protocol::{Action, DiskState, MemberState, Order, Role, ServerPhase, Term};
 use crate::validate::Cluster;
 use crate::view::ClusterView;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -125,6 +125,11 @@ pub(super) fn hears(state: &MemberState, source: &str) -> bool {
 /// Whether mysqld of this member answers.
 pub(super) fn is_running(state: &MemberState) -> bool {
     state.server == ServerPhase::Running && state.data.is_some()
+}
+
+/// Whether the member's volume would take a promise.
+pub(super) fn can_promise(state: &MemberState) -> bool {
+    state.disk == DiskState::Writable
 }
 
 /// Whether mysqld is down because the member, a former primary, waits for what it may keep (ha.md §4e).

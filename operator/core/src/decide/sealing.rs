@@ -1,7 +1,9 @@
 //! A term is raised and no primary chosen yet: seal, then choose (ha.md §1, §2).
 
 use super::rejoin;
-use super::roster::{Roster, executed, hears, is_held, is_running, possession, receives_from, reigns_in};
+use super::roster::{
+    Roster, can_promise, executed, hears, is_held, is_running, possession, receives_from, reigns_in,
+};
 use super::step::{Situation, Step};
 use crate::event;
 use crate::names::ordinal;
@@ -56,6 +58,7 @@ fn seals(roster: &Roster<'_>) -> Vec<Order> {
     roster
         .answered()
         .filter(|state| !(spares_held && is_held(state)))
+        .filter(|state| can_promise(state))
         .filter(|state| !matches!(state.role, Role::Sealed { term } if term >= roster.term))
         .filter(|state| !matches!(state.server, ServerPhase::ForeignVolume { .. }))
         .map(|state| roster.order(state, Action::Seal))
@@ -199,10 +202,13 @@ fn preference(roster: &Roster<'_>, wish: Option<&str>, state: &MemberState) -> (
 /// its replicas do.
 pub(super) fn primary_is_gone(roster: &Roster<'_>, primary: &str) -> bool {
     let speaks = |state: &&MemberState| is_running(state) || is_held(state) || state.instance == primary;
-    let answered: Vec<&MemberState> = roster.answered().filter(speaks).collect();
+    let answered: Vec<&MemberState> =
+        roster.answered().filter(speaks).filter(|state| can_promise(state)).collect();
     let nobody_hears = || answered.iter().all(|state| !hears(state, primary));
     let agreed = match roster.answer(primary) {
         Some(state) if reigns_in(state) != Some(roster.term) => true,
+        // It can complete no commit, and says so itself.
+        Some(state) if !can_promise(state) => true,
         Some(state) => !is_running(state) && nobody_hears(),
         None => nobody_hears(),
     };

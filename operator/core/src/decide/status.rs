@@ -6,7 +6,7 @@ use super::step::{Situation, Step};
 use crate::condition::{self, ConditionType, News};
 use crate::event;
 use crate::plan::Plan;
-use crate::protocol::{MemberState, Role, ServerPhase};
+use crate::protocol::{DiskState, MemberState, Role, ServerPhase};
 use crate::validate::{Cluster, Problem};
 use crate::view::{ClusterView, Look, Trouble, TroubleKind};
 use porpoise_crds::{
@@ -150,6 +150,7 @@ fn message(view: &ClusterView, name: &str) -> String {
             (ServerPhase::ForeignVolume { owner, cluster }, _) => {
                 format!("its volume belongs to {owner} (UID {cluster})")
             }
+            _ if state.disk != DiskState::Writable => disk_sentence(name, state.disk),
             (ServerPhase::Failed { reason }, _) => reason.clone(),
             (ServerPhase::Held { reigned }, _) => {
                 format!("was the primary of term {reigned}; waits to hear what it may keep")
@@ -290,6 +291,19 @@ fn sentences(troubles: &[&Trouble]) -> String {
     all.join("; ")
 }
 
+fn disk_sentence(instance: &str, disk: DiskState) -> String {
+    match disk {
+        DiskState::Writable => format!("the volume of {instance} takes what is written"),
+        DiskState::Full => format!(
+            "the volume of {instance} is full: raise spec.storage.size, or remove data that is not needed"
+        ),
+        DiskState::Stalled => format!(
+            "the volume of {instance} has answered no write for 3 s: look at the storage behind it; the member takes part again \
+             when it answers"
+        ),
+    }
+}
+
 fn storage_fact(view: &ClusterView) -> News {
     let foreign = view.members.keys().find_map(|name| match view.answer(name)?.server {
         ServerPhase::ForeignVolume { ref cluster, ref owner } => Some((name, cluster.clone(), owner.clone())),
@@ -302,6 +316,13 @@ fn storage_fact(view: &ClusterView) -> News {
             crate::names::RETAINED_BY
         );
         return News::new(ConditionType::StorageReady, false, "ForeignVolume", &remedy);
+    }
+    let ailing = |(name, look): (&String, &Look)| {
+        look.answer().map(|state| (name.clone(), state.disk)).filter(|(_, disk)| *disk != DiskState::Writable)
+    };
+    if let Some((name, disk)) = view.members.iter().find_map(ailing) {
+        let reason = if disk == DiskState::Full { "VolumeFull" } else { "VolumeStalled" };
+        return News::new(ConditionType::StorageReady, false, reason, disk_sentence(&name, disk));
     }
     let troubles: Vec<&Trouble> =
         view.troubles.iter().filter(|trouble| trouble.kind == TroubleKind::VolumeUnavailable).collect();

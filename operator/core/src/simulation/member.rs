@@ -6,7 +6,7 @@ use super::server::{Receiver, Server};
 use super::transaction::{Gtid, uuid};
 use crate::fixture;
 use crate::member::{self, Goal, Standing, Verdict};
-use crate::protocol::{DataState, MemberState, Order, Role, Seen, ServerPhase, Term};
+use crate::protocol::{DataState, DiskState, MemberState, Order, Role, Seen, ServerPhase, Term};
 
 /// Names of the instances.
 pub(super) const NAMES: [&str; 5] = ["shop-0", "shop-1", "shop-2", "shop-3", "shop-4"];
@@ -325,6 +325,7 @@ impl Member {
             server_uuid: sight.map(|sight| sight.uuid.clone()),
             data: sight.map(|sight| sight.data.clone()),
             tails: Vec::new(),
+            disk: DiskState::default(),
             long_transactions: None,
             message: String::new(),
         })

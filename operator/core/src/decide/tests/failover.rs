@@ -1,7 +1,7 @@
 //! `spec.failover`, `spec.durability` and requests of people (ha.md §1, §4).
 
 use super::world::World;
-use crate::protocol::{LongTransactions, Role};
+use crate::protocol::{DiskState, LongTransactions, Role};
 use porpoise_crds::{DurabilityPolicy, FailoverMode, Phase, RequestOutcome, Switchover};
 
 fn passes(world: &mut World, count: usize) {
@@ -175,6 +175,43 @@ fn a_pod_that_ends_waits_for_transactions_only_as_long_as_its_hook_allows() {
     assert_eq!(world.primary(), "shop-0");
     assert!(condition(&world, "Progressing").2.contains("session 87"));
     world.member("shop-0").state.long_transactions = Some(long(10));
+    passes(&mut world, 20);
+    assert_ne!(world.primary(), "shop-0");
+}
+
+#[test]
+fn a_primary_whose_volume_hangs_is_replaced_and_the_volume_is_named() {
+    let mut world = World::healthy(3);
+    world.member("shop-0").state.disk = DiskState::Stalled;
+    passes(&mut world, 20);
+    assert_ne!(world.primary(), "shop-0");
+    let (status, reason, message) = condition(&world, "StorageReady");
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "VolumeStalled"));
+    assert!(message.contains("shop-0"), "{message}");
+
+    world.member("shop-0").state.disk = DiskState::Writable;
+    world.until(Phase::Healthy);
+}
+
+#[test]
+fn nobody_is_sealed_when_too_many_volumes_hang() {
+    let mut world = World::healthy(3);
+    let term = world.status().term;
+    for name in ["shop-0", "shop-1"] {
+        world.member(name).state.disk = DiskState::Stalled;
+    }
+    passes(&mut world, 20);
+    assert_eq!((world.primary().as_str(), world.status().term), ("shop-0", term));
+}
+
+#[test]
+fn a_primary_with_a_full_volume_is_replaced_when_its_writes_get_stuck() {
+    let mut world = World::healthy(3);
+    world.member("shop-0").state.disk = DiskState::Full;
+    passes(&mut world, 20);
+    assert_eq!(world.primary(), "shop-0", "it still accepts writes");
+    assert_eq!(condition(&world, "StorageReady").1, "VolumeFull");
+    world.fence("shop-0");
     passes(&mut world, 20);
     assert_ne!(world.primary(), "shop-0");
 }
