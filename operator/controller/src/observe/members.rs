@@ -32,12 +32,13 @@ pub(super) async fn look(
     let patience = context
         .memories
         .of(&uid, |memory| instances.iter().map(|instance| memory.patience(instance)).collect::<Vec<_>>());
-    let looks = join_all(instances.iter().zip(patience).map(|(instance, limit)| {
-        let address =
-            pods.get(instance).filter(|pod| pod.running).and_then(|pod| pod.view.address.as_deref());
-        ask(client.as_ref(), names, instance, address, limit)
-    }));
-    let answers = looks.await;
+    let ask = |instance: &String, limit| ask(client.as_ref(), names, pods, instance.clone(), limit);
+    let mut answers = join_all(instances.iter().zip(&patience).map(|(one, limit)| ask(one, *limit))).await;
+    if let Some(place) = primary_to_ask_again(object, &instances, &answers)
+        && let (Some(primary), Some(limit)) = (instances.iter().nth(place), patience.get(place))
+    {
+        answers[place] = ask(primary, *limit).await;
+    }
     if answers.iter().any(is_distrusted) {
         // Perhaps the CA is another one by now: read it again next time.
         context.agents.forget(&uid);
@@ -78,21 +79,39 @@ fn instances(object: &MySQLCluster, pods: &Pods) -> BTreeSet<String> {
     pods.keys().cloned().chain(claimed).collect()
 }
 
+/// Place of the primary when a member of the claim answers with another volume than the claim's. That volume may have
+/// acknowledged commits until a moment ago, and what the primary told before that says nothing about them (I1).
+fn primary_to_ask_again(
+    object: &MySQLCluster,
+    instances: &BTreeSet<String>,
+    answers: &[Answer],
+) -> Option<usize> {
+    let status = object.status.as_ref()?;
+    let claimed = |name: &str| status.quorum.as_ref()?.members.iter().find(|member| member.name == name);
+    let is_lost = |(name, answer): (&String, &Answer)| match (claimed(name), answer) {
+        (Some(member), Answer::State(state)) => state.volume != member.volume,
+        _ => false,
+    };
+    let primary = status.primary.as_ref()?;
+    instances.iter().zip(answers).any(is_lost).then(|| instances.iter().position(|name| name == primary))?
+}
+
 async fn ask(
     client: Result<&AgentClient, &AgentError>,
     names: &ClusterNames,
-    instance: &str,
-    address: Option<&str>,
+    pods: &Pods,
+    instance: String,
     limit: Duration,
 ) -> Answer {
-    let Some(address) = address else {
+    let running = pods.get(&instance).filter(|pod| pod.running);
+    let Some(address) = running.and_then(|pod| pod.view.address.as_deref()) else {
         return Answer::Absent;
     };
     let client = match client {
         Ok(client) => client,
         Err(error) => return Answer::Silent { reason: agents::reason(error), distrusted: false },
     };
-    match agents::state(client, names, Member { instance, address }, limit).await {
+    match agents::state(client, names, Member { instance: &instance, address }, limit).await {
         Ok(state) => Answer::State(Box::new(state)),
         Err(error) => Answer::Silent {
             distrusted: matches!(&error, AgentError::CallAgent { source: LinkError::AgreeOnTls { .. }, .. }),
@@ -113,5 +132,39 @@ fn remember(memory: &mut crate::memory::Memory, instance: &str, answer: Answer) 
             memory.heard(instance);
             Look::Answered(state)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use porpoise_core::protocol::MemberState;
+    use porpoise_crds::{MySQLClusterSpec, MySQLClusterStatus, Quorum, QuorumMember};
+
+    fn object() -> MySQLCluster {
+        let members = ["shop-0", "shop-1", "shop-2"]
+            .map(|name| QuorumMember { name: name.to_owned(), volume: format!("volume-of-{name}") });
+        let mut object = MySQLCluster::new("shop", MySQLClusterSpec::default());
+        object.status = Some(MySQLClusterStatus {
+            primary: Some("shop-1".to_owned()),
+            quorum: Some(Quorum { members: members.to_vec(), k: 1, version: 4 }),
+            ..MySQLClusterStatus::default()
+        });
+        object
+    }
+
+    fn state(volume: &str) -> Answer {
+        Answer::State(Box::new(MemberState { volume: volume.to_owned(), ..MemberState::default() }))
+    }
+
+    #[test]
+    fn the_primary_is_asked_again_when_a_claimed_volume_is_lost() {
+        let object = object();
+        let instances = instances(&object, &Pods::new());
+        let well = || vec![state("volume-of-shop-0"), state("volume-of-shop-1"), Answer::Absent];
+        assert_eq!(primary_to_ask_again(&object, &instances, &well()), None);
+        let mut lost = well();
+        lost[0] = state("another");
+        assert_eq!(primary_to_ask_again(&object, &instances, &lost), Some(1));
     }
 }
