@@ -1,9 +1,11 @@
 //! Flags, environment and the optional settings file. A flag wins over the environment, both win over the file.
 
+use crate::gates::{self, GateError};
 use crate::watch::Scope;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use porpoise_core::validate::Settings;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -86,6 +88,9 @@ pub struct Options {
     /// Clusters that are worked on at the same time.
     #[arg(long, env = "PORPOISE_CONCURRENCY")]
     pub concurrency: Option<u16>,
+    /// Behaviour to switch on or off by name, such as `MoveFromPressure=true`, separated by commas.
+    #[arg(long, env = "PORPOISE_FEATURE_GATES", value_delimiter = ',')]
+    pub feature_gates: Vec<String>,
     /// A YAML file with the same settings in camelCase.
     #[arg(long, env = "PORPOISE_CONFIG")]
     pub config: Option<PathBuf>,
@@ -104,6 +109,7 @@ struct File {
     lease_namespace: Option<String>,
     metrics_address: Option<String>,
     concurrency: Option<u16>,
+    feature_gates: BTreeMap<String, bool>,
 }
 
 /// Complete settings.
@@ -160,6 +166,13 @@ pub enum ConfigureError {
         /// The image.
         image: String,
     },
+    /// A feature gate is unknown or neither on nor off.
+    #[error("open the feature gates")]
+    OpenFeatureGates {
+        /// Cause.
+        #[source]
+        source: GateError,
+    },
     /// With no worker nothing would ever happen.
     #[error("use concurrency 0: give at least 1")]
     UseConcurrency,
@@ -190,6 +203,8 @@ impl Options {
         }
         let metrics_address =
             self.metrics_address.or(file.metrics_address).unwrap_or_else(|| "0.0.0.0:8080".to_owned());
+        let feature_gates = gates::open(&file.feature_gates, &self.feature_gates)
+            .map_err(|source| ConfigureError::OpenFeatureGates { source })?;
         Ok(Configuration {
             scope: if namespaces.is_empty() { Scope::Everywhere } else { Scope::Namespaces(namespaces) },
             identity: needed(self.identity.or(file.identity).or_else(hostname), "identity")?,
@@ -205,6 +220,7 @@ impl Options {
                 operator_image: needed(self.operator_image.or(file.operator_image), "operator-image")?,
                 mysql_image,
                 operator_namespace,
+                feature_gates,
             },
         })
     }

@@ -38,6 +38,14 @@ impl<T> Cache<T> {
         self.read(|entries| entries.get(key).cloned().unwrap_or_default())
     }
 
+    /// Clusters with an object that is `wanted`. Walks over all of them.
+    pub fn holding(&self, wanted: impl Fn(&T) -> bool) -> Vec<ClusterKey> {
+        self.read(|entries| {
+            let holding = entries.iter().filter(|(_, objects)| objects.values().any(|object| wanted(object)));
+            holding.map(|(key, _)| key.clone()).collect()
+        })
+    }
+
     /// Stores an object.
     pub fn put(&self, key: &ClusterKey, name: &str, value: T) {
         let value = Arc::new(value);

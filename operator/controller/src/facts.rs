@@ -2,6 +2,7 @@
 
 use crate::cache::{Cache, ClusterKey};
 use crate::kinds::{INSTANCE, OwnedKind};
+use crate::nodes::Nodes;
 use kube::core::{DynamicObject, ObjectMeta};
 use porpoise_core::view::{ClaimView, PodView, TroubleKind};
 use porpoise_crds::MySQLCluster;
@@ -108,6 +109,8 @@ pub struct Caches {
     pub pods: Arc<Cache<PodFacts>>,
     /// Volume claims by name.
     pub claims: Arc<Cache<ClaimView>>,
+    /// Nodes by name.
+    pub nodes: Nodes,
     nothing: Arc<Cache<Existing>>,
 }
 
@@ -117,6 +120,7 @@ impl Default for Caches {
             objects: OwnedKind::iter().map(|kind| (kind, Arc::default())).collect(),
             pods: Arc::default(),
             claims: Arc::default(),
+            nodes: Nodes::default(),
             nothing: Arc::default(),
         }
     }

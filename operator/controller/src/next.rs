@@ -112,6 +112,7 @@ mod tests {
             namespace_terminating: false,
             stateful_set: None,
             pods: BTreeMap::new(),
+            nodes: BTreeMap::new(),
             claims: BTreeMap::new(),
             members: BTreeMap::from([("shop-0".to_owned(), look)]),
             references: porpoise_core::view::References::default(),

@@ -40,7 +40,7 @@ fn namespaces(reach: Reach, scope: &Scope, operator_namespace: &str) -> Vec<Opti
     match reach {
         Reach::Clusters => scope.namespaces(),
         Reach::Operator => vec![Some(operator_namespace.to_owned())],
-        // Optional: without it one check is left out.
+        // Optional: without it the operator says less, or acts later.
         Reach::Everywhere => Vec::new(),
     }
 }

@@ -18,6 +18,7 @@ use kube::runtime::events::{Recorder, Reporter};
 use porpoise_core::validate::Settings;
 use porpoise_crds::MySQLCluster;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -119,6 +120,7 @@ pub(crate) fn context(client: &Client) -> (Context, watch::Sender<Option<Instant
             operator_image: "porpoise:1".to_owned(),
             mysql_image: "mysql:{version}".to_owned(),
             operator_namespace: "porpoise".to_owned(),
+            feature_gates: BTreeSet::new(),
         },
         identity: "operator-0".to_owned(),
         caches: Arc::<Caches>::default(),

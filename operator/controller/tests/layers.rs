@@ -51,6 +51,7 @@ fn what_passes_between_steps_knows_no_step() {
         "kinds",
         "kubernetes",
         "memory",
+        "nodes",
         "observation",
         "outcome",
         "board",

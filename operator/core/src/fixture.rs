@@ -1,5 +1,6 @@
 //! Objects for tests. Name, namespace and the rest all differ, so that swapped arguments show.
 
+use crate::gate::FeatureGates;
 use crate::validate::{self, Cluster, Settings, Stored};
 use crate::view::References;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -29,6 +30,7 @@ pub fn settings() -> Settings {
         operator_image: "registry.example/porpoise:v1.2.3".to_owned(),
         mysql_image: "mysql:{version}".to_owned(),
         operator_namespace: "porpoise-system".to_owned(),
+        feature_gates: FeatureGates::new(),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod decide;
 pub mod event;
 #[cfg(any(test, feature = "test-support"))]
 pub mod fixture;
+pub mod gate;
 pub mod gtid;
 pub mod member;
 pub mod mycnf;

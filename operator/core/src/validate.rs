@@ -17,6 +17,7 @@ mod warnings;
 
 pub use warnings::ACCEPT_WARNINGS;
 
+use crate::gate::FeatureGates;
 use crate::mycnf;
 use crate::names::ClusterNames;
 use crate::quantity;
@@ -34,6 +35,8 @@ pub struct Settings {
     pub mysql_image: String,
     /// Namespace of the operator, which may reach the agents.
     pub operator_namespace: String,
+    /// The feature gates that are open.
+    pub feature_gates: FeatureGates,
 }
 
 /// A validated cluster: the type is the proof.

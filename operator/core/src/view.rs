@@ -22,6 +22,8 @@ pub struct ClusterView {
     pub stateful_set: Option<StatefulSet>,
     /// Pods of this cluster by instance name.
     pub pods: BTreeMap<String, PodView>,
+    /// The nodes of these Pods by name; none where nodes may not be read.
+    pub nodes: BTreeMap<String, NodeView>,
     /// Volume claims of this cluster by instance name.
     pub claims: BTreeMap<String, ClaimView>,
     /// What each instance's agent answered, for every instance that has a Pod or stands in the claim.
@@ -84,6 +86,17 @@ pub struct PodView {
     pub role: Option<String>,
     /// Value of the reads label is `true`.
     pub reads: bool,
+}
+
+/// What matters of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct NodeView {
+    /// It takes no new Pods (`spec.unschedulable`), as `kubectl cordon` and `kubectl drain` set it.
+    pub cordoned: bool,
+    /// It reports `MemoryPressure`.
+    pub memory_pressure: bool,
+    /// It reports `DiskPressure`.
+    pub disk_pressure: bool,
 }
 
 /// What matters of a volume claim.

@@ -21,6 +21,7 @@ fn observation(freshness: Freshness) -> Observation {
         namespace_terminating: false,
         stateful_set: None,
         pods: BTreeMap::new(),
+        nodes: BTreeMap::new(),
         claims: BTreeMap::new(),
         members: BTreeMap::new(),
         references: References::default(),

@@ -6,7 +6,7 @@ mod troubles;
 
 use crate::cache::ClusterKey;
 use crate::context::Context;
-use crate::facts::key_of;
+use crate::facts::{PodFacts, key_of};
 use crate::kinds::OwnedKind;
 use crate::kubernetes::{CallError, STRICT_LIMIT, existing, within};
 use crate::observation::{Freshness, Observation};
@@ -14,9 +14,10 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::{Api, ResourceExt};
 use porpoise_core::names::ClusterNames;
-use porpoise_core::view::ClusterView;
+use porpoise_core::view::{ClusterView, NodeView};
 use porpoise_crds::MySQLCluster;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Why a cluster could not be observed.
 #[derive(Debug, thiserror::Error, strum::IntoStaticStr)]
@@ -89,6 +90,7 @@ async fn view(context: &Context, object: MySQLCluster) -> ClusterView {
         operator: context.identity.clone(),
         namespace_terminating,
         stateful_set: stateful_set(context, &key),
+        nodes: nodes(context, &pods),
         pods: pods.iter().map(|(name, pod)| (name.clone(), pod.view.clone())).collect(),
         claims: claims
             .iter()
@@ -99,6 +101,12 @@ async fn view(context: &Context, object: MySQLCluster) -> ClusterView {
         troubles,
         object,
     }
+}
+
+/// The nodes of these Pods, as far as they are known.
+fn nodes(context: &Context, pods: &BTreeMap<String, Arc<PodFacts>>) -> BTreeMap<String, NodeView> {
+    let names = pods.values().filter_map(|pod| pod.view.node.clone());
+    names.filter_map(|name| Some((name.clone(), context.caches.nodes.get(&name)?))).collect()
 }
 
 /// The owned `StatefulSet`: one of the same name that belongs to somebody else does not count.

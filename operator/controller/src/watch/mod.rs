@@ -5,6 +5,7 @@
 mod clusters;
 mod follow;
 mod keep;
+mod nodes;
 mod slim;
 mod source;
 

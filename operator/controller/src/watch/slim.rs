@@ -1,6 +1,6 @@
-//! Pods and claims, parsed only as far as decisions look.
+//! Pods, claims and nodes, parsed only as far as decisions look.
 
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::core::{ApiResource, Object};
 use serde::{Deserialize, Serialize};
@@ -8,9 +8,14 @@ use std::collections::BTreeMap;
 
 pub(super) type SlimPod = Object<PodSpec, PodStatus>;
 pub(super) type SlimClaim = Object<ClaimSpec, ClaimStatus>;
+pub(super) type SlimNode = Object<NodeSpec, NodeStatus>;
 
 pub(super) fn pod_resource() -> ApiResource {
     ApiResource::erase::<Pod>(&())
+}
+
+pub(super) fn node_resource() -> ApiResource {
+    ApiResource::erase::<Node>(&())
 }
 
 pub(super) fn claim_resource() -> ApiResource {
@@ -83,4 +88,24 @@ pub(super) struct ClaimResources {
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ClaimStatus {
     pub(super) phase: Option<String>,
+}
+
+#[derive(Deserialize, Serialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct NodeSpec {
+    pub(super) unschedulable: bool,
+}
+
+#[derive(Deserialize, Serialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct NodeStatus {
+    pub(super) conditions: Vec<NodeCondition>,
+}
+
+#[derive(Deserialize, Serialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct NodeCondition {
+    #[serde(rename = "type")]
+    pub(super) type_: String,
+    pub(super) status: String,
 }

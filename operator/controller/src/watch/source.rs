@@ -3,6 +3,7 @@
 use super::clusters::{ClusterStore, Guarded, key, reference};
 use super::follow::{Follow, Listener};
 use super::keep::{self, Kept};
+use super::nodes::NodeWatch;
 use super::slim;
 use crate::board::Board;
 use crate::cache::{Cache, ClusterKey};
@@ -92,6 +93,8 @@ impl Watches {
             watches.follow_clusters(client, namespace.clone());
             watches.follow_owned(client, namespace.as_deref());
         }
+        let nodes = NodeWatch { caches: watches.caches.clone(), touches: watches.touches() };
+        tokio::spawn(nodes.run(client.clone()));
         watches
     }
 

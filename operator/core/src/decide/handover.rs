@@ -1,6 +1,7 @@
-//! Moving the primary on purpose while it is well (ha.md §4a): its Pod goes, its instance is not wanted any more, or
-//! somebody asks for it.
+//! Moving the primary on purpose while it is well (ha.md §4a): its Pod goes, its instance is not wanted any more,
+//! somebody asks for it, or its node is to be left.
 
+use super::cordon;
 use super::follower::{is_caught_up, is_healthy_follower};
 use super::patience;
 use super::roster::Roster;
@@ -34,7 +35,7 @@ pub(super) fn next(roster: &Roster<'_>, record: &Record, primary: &MemberState) 
     }
     match pending(roster) {
         Some((wish, seen_at)) => on_request(roster, record, primary, wish, seen_at),
-        None => Handover::default(),
+        None => before_it_must(roster, record, primary),
     }
 }
 
@@ -49,6 +50,18 @@ fn in_time(
     match patience::awaited(primary, patience) {
         Some(what) => Handover { awaits: Some(format!("{why}; {what}")), ..Handover::default() },
         None => Handover { step: to_anybody(roster, record, primary, why), ..Handover::default() },
+    }
+}
+
+/// Moves the primary off a node that it will have to leave, while there is time (C4, H18).
+fn before_it_must(roster: &Roster<'_>, record: &Record, primary: &MemberState) -> Handover {
+    if !cordon::is_flawed(roster, &primary.instance) {
+        return Handover::default();
+    }
+    let to = candidate(roster, primary, None);
+    match to.and_then(|to| cordon::why_move(roster, &primary.instance, &to)) {
+        Some(why) => in_time(roster, record, primary, &why, patience::UNHURRIED),
+        None => Handover::default(),
     }
 }
 
@@ -120,7 +133,10 @@ fn no_candidate(roster: &Roster<'_>, wish: &Switchover) -> String {
         Some(target) if !roster.instances().iter().any(|name| name == target) => {
             format!("there is no instance {target}")
         }
-        Some(target) => format!("{target} is no member that follows the primary and has caught up"),
+        Some(target) => match cordon::why_leave(roster, target) {
+            Some(why) => format!("{why}: uncordon it, or name another member"),
+            None => format!("{target} is no member that follows the primary and has caught up"),
+        },
         None => "no replica follows the primary and has caught up".to_owned(),
     }
 }
@@ -143,7 +159,8 @@ pub(super) fn to_anybody(
     candidate(roster, primary, None).map(|to| begin(roster, record, &to, why))
 }
 
-/// A wanted member of the claim that follows and is caught up; the one asked for, if one is.
+/// A wanted member of the claim that follows and is caught up, rather one that can stay the primary where it is; the one
+/// asked for, if one is.
 fn candidate(roster: &Roster<'_>, primary: &MemberState, target: Option<&str>) -> Option<String> {
     if !matches!(primary.role, Role::Primary { admitting: true, .. }) {
         return None;
@@ -152,6 +169,9 @@ fn candidate(roster: &Roster<'_>, primary: &MemberState, target: Option<&str>) -
         .answered()
         .filter(|state| target.is_none_or(|target| target == state.instance))
         .filter(|state| !roster.is_leaving(&state.instance) && is_healthy_follower(roster, primary, state))
-        .find(|state| is_caught_up(primary, state))
+        .filter(|state| is_caught_up(primary, state))
+        // Whoever is asked for by name must be able to stay there.
+        .filter(|state| target.is_none() || cordon::why_leave(roster, &state.instance).is_none())
+        .min_by_key(|state| cordon::reluctance(roster, &state.instance))
         .map(|state| state.instance.clone())
 }

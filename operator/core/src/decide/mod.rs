@@ -3,6 +3,7 @@
 
 mod changeover;
 mod claim;
+mod cordon;
 mod deletion;
 mod failover;
 mod follower;

@@ -65,7 +65,8 @@ fn all_is_well(roster: &Roster<'_>, primary: &MemberState) -> bool {
     admits && followed && ready && complete && roster.cluster.is_complete(roster.claim)
 }
 
-fn is_outdated(roster: &Roster<'_>, instance: &str) -> bool {
+/// Whether the Pod was made from an older template.
+pub(super) fn is_outdated(roster: &Roster<'_>, instance: &str) -> bool {
     let current = roster.view.stateful_set.as_ref().and_then(|set| {
         let observed = set.status.as_ref()?.observed_generation? >= set.metadata.generation?;
         set.status.as_ref()?.update_revision.clone().filter(|_| observed)

@@ -1,5 +1,6 @@
 //! A term is raised and no primary chosen yet: seal, then choose (ha.md §1, §2).
 
+use super::cordon;
 use super::rejoin;
 use super::roster::{
     Roster, can_promise, executed, hears, is_held, is_running, possession, receives_from, reigns_in,
@@ -188,11 +189,13 @@ fn is_better(
     }
 }
 
-/// Among equals: one that stays, then the wished one, then the lowest ordinal. Smaller is better.
-fn preference(roster: &Roster<'_>, wish: Option<&str>, state: &MemberState) -> (bool, bool, u32) {
+/// Among equals: one that stays, then the wished one, then one whose node is not to be left, then the lowest ordinal.
+/// Smaller is better.
+fn preference(roster: &Roster<'_>, wish: Option<&str>, state: &MemberState) -> (bool, bool, bool, u32) {
     (
         roster.is_leaving(&state.instance),
         wish != Some(state.instance.as_str()),
+        cordon::is_flawed(roster, &state.instance),
         ordinal(&state.instance).unwrap_or(u32::MAX),
     )
 }

@@ -193,6 +193,7 @@ impl World {
             namespace_terminating: false,
             stateful_set: None,
             pods,
+            nodes: BTreeMap::new(),
             claims: BTreeMap::new(),
             members,
             references: References::default(),

@@ -1,5 +1,6 @@
 //! The decisions, run against a small world whose members obey at once.
 
+mod cordon;
 mod failover;
 mod found;
 mod lifecycle;

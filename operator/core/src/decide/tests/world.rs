@@ -2,10 +2,12 @@
 
 use crate::decide::plan;
 use crate::fixture;
+use crate::gate::FeatureGates;
 use crate::gtid::GtidSet;
 use crate::plan::{Deletion, Plan};
 use crate::protocol::{Action, DataState, MemberState, Order, Role, ServerPhase};
-use crate::view::{ClaimView, ClusterView, Look, PodView, References};
+use crate::validate::Settings;
+use crate::view::{ClaimView, ClusterView, Look, NodeView, PodView, References};
 use porpoise_crds::{FINALIZER, MySQLCluster, Phase, Quorum};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,6 +17,10 @@ pub(super) struct World {
     pub(super) members: BTreeMap<String, Member>,
     pub(super) now: jiff::Timestamp,
     pub(super) last: Plan,
+    /// The node of each member, `node-of-shop-0` and so on; empty: nodes may not be read.
+    pub(super) nodes: BTreeMap<String, NodeView>,
+    /// The feature gates that are open.
+    pub(super) gates: FeatureGates,
     next_transaction: u64,
     /// `rpl_semi_sync_source_wait_for_replica_count` of each member that was promoted.
     waits_for: BTreeMap<String, i32>,
@@ -74,6 +80,8 @@ impl World {
             members: BTreeMap::new(),
             now,
             last: Plan::default(),
+            nodes: BTreeMap::new(),
+            gates: FeatureGates::new(),
             next_transaction: 1,
             waits_for: BTreeMap::new(),
             records: Vec::new(),
@@ -212,6 +220,7 @@ impl World {
             namespace_terminating: false,
             stateful_set: None,
             pods: running.map(|(name, member)| (name.clone(), pod(name, member))).collect(),
+            nodes: self.nodes.clone(),
             claims: self.members.iter().map(|(name, member)| (name.clone(), member.claim.clone())).collect(),
             members,
             references: References::default(),
@@ -227,7 +236,8 @@ impl World {
     /// One pass: decide, then let record, orders and `StatefulSet` take effect. Kept orders are answered, not delivered.
     pub(super) fn pass_with(&mut self, keep_orders: bool) -> Vec<Order> {
         let mut kept = Vec::new();
-        let plan = plan(&self.view(), &fixture::settings());
+        let settings = Settings { feature_gates: self.gates.clone(), ..fixture::settings() };
+        let plan = plan(&self.view(), &settings);
         self.now += jiff::SignedDuration::from_millis(250);
         let mut status = plan.status.clone();
         if let Some(record) = &plan.record {
@@ -512,10 +522,16 @@ fn pod(name: &str, member: &Member) -> PodView {
     PodView {
         uid: format!("pod-{name}"),
         address: Some("198.18.0.9".to_owned()),
+        node: Some(node_of(name)),
         ready,
         terminating: member.ends,
         ..PodView::default()
     }
+}
+
+/// Where the member's Pod runs.
+pub(super) fn node_of(member: &str) -> String {
+    format!("node-of-{member}")
 }
 
 /// Time that no pass takes.
