@@ -97,6 +97,13 @@ pub const PERMISSIONS: &[Permission] = &[
         reach: Reach::Everywhere,
         reason: "tell that a storage class does not exist",
     },
+    Permission {
+        group: "",
+        resource: "nodes",
+        verbs: &["list", "watch"],
+        reach: Reach::Everywhere,
+        reason: "move the primary off a cordoned node before its Pod has to go",
+    },
 ];
 
 #[cfg(test)]
@@ -126,7 +133,11 @@ mod tests {
             if permission.resource == "secrets" {
                 assert!(!permission.verbs.contains(&"list") && !permission.verbs.contains(&"watch"));
             }
-            let forbidden = ["pods/exec", "pods/attach", "nodes", "clusterroles", "roles", "rolebindings"];
+            // Nodes are seen, to know which are cordoned, and never touched; the operator does without, if it must.
+            if permission.resource == "nodes" {
+                assert_eq!((permission.verbs, permission.reach), (&["list", "watch"][..], Reach::Everywhere));
+            }
+            let forbidden = ["pods/exec", "pods/attach", "clusterroles", "roles", "rolebindings"];
             assert!(!forbidden.contains(&permission.resource), "{permission:?}");
             assert_ne!(permission.group, "admissionregistration.k8s.io");
         }

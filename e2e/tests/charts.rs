@@ -127,8 +127,21 @@ async fn e4_g17_with_namespaces_the_rights_end_there() {
             roles(&objects, "Role").into_iter().find(|role| role["metadata"]["namespace"] == namespace);
         assert_eq!(grants(role.unwrap()), table(&[Reach::Clusters]), "{namespace}");
     }
+    let without_nodes = rendered(&["--set=rbac.nodes=false"]).await;
+    let everywhere: Grants = roles(&without_nodes, "ClusterRole").into_iter().flat_map(grants).collect();
+    let mut want = table(&[Reach::Clusters, Reach::Everywhere]);
+    want.retain(|(_, resource, _)| resource != "nodes");
+    assert_eq!(everywhere, want);
     let objects = rendered(SHAPES[3]).await;
     assert!(!objects.iter().any(|object| object["kind"].as_str().unwrap().starts_with("ClusterRole")));
+}
+
+#[tokio::test]
+async fn d37_feature_gates_are_passed_on_by_name() {
+    let objects = rendered(&["--set=featureGates.MoveFromPressure=true"]).await;
+    let deployment = objects.iter().find(|object| object["kind"] == "Deployment").unwrap();
+    let arguments = &deployment["spec"]["template"]["spec"]["containers"][0]["args"];
+    assert!(arguments.to_string().contains("--feature-gates=MoveFromPressure=true"), "{arguments}");
 }
 
 #[tokio::test]
@@ -167,6 +180,7 @@ async fn d18_wrong_values_are_refused_by_name() {
         ("replicas=-1", "/replicas"),
         ("replica=2", "replica"),
         ("watch.namespaces={Team_A}", "/watch/namespaces/0"),
+        ("featureGates.MoveFromPresure=true", "MoveFromPresure"),
     ] {
         let value = format!("--set={value}");
         let arguments = ["template", "porpoise", "charts/porpoise", "--kube-version=1.33.0", value.as_str()];

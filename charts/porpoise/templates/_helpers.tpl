@@ -41,7 +41,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- if .Values.imageRegistry }}{{ .Values.imageRegistry }}/{{ end }}{{ .Values.mysqlImage }}
 {{- end }}
 
-{{/* Rules from the one table of permissions: watched, own, cluster. */}}
+{{/* Rules from the one table of permissions: watched, own, cluster, nodes. */}}
 {{- define "porpoise.rules" -}}
 {{- .Files.Get "files/rules.yaml" -}}
 {{- end }}

@@ -143,8 +143,10 @@ fn table() -> BTreeSet<Grant> {
 #[test]
 fn g12_chart_manifest_and_bundle_grant_exactly_the_table() {
     let chart = document("charts/porpoise/files/rules.yaml");
-    let chart: BTreeSet<Grant> =
-        ["watched", "own", "cluster"].iter().flat_map(|scope| grants(&rules(&chart[*scope]))).collect();
+    let chart: BTreeSet<Grant> = ["watched", "own", "cluster", "nodes"]
+        .iter()
+        .flat_map(|scope| grants(&rules(&chart[*scope])))
+        .collect();
     assert_eq!(chart, table());
 
     let install = &service_version()["spec"]["install"]["spec"];
