@@ -101,7 +101,10 @@ impl<'a> Scene<'a> {
     }
 
     /// Name of the primary now.
-    pub(crate) async fn primary(&self) -> Result<String> {
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn primary(&self) -> Result<String> {
         self.database.status().await?.primary.context("the cluster has a primary")
     }
 
@@ -111,12 +114,18 @@ impl<'a> Scene<'a> {
     }
 
     /// Node of a Pod of the cluster.
-    pub(super) async fn node_of(&self, pod: &str) -> Result<String> {
+    ///
+    /// # Errors
+    /// When the Pod is on none.
+    pub async fn node_of(&self, pod: &str) -> Result<String> {
         node(&self.pods(), pod).await
     }
 
     /// The network of a node on which this Pod is not: clients of a node that is lost would be lost with it.
-    pub(crate) async fn network_beside(&self, pod: &str) -> Result<PathBuf> {
+    ///
+    /// # Errors
+    /// When there is no other node.
+    pub async fn network_beside(&self, pod: &str) -> Result<PathBuf> {
         let taken = self.node_of(pod).await?;
         let free = self.rig.site().nodes().into_iter().find(|node| node.name != taken);
         Ok(PathBuf::from("/run/netns").join(free.context("a node for the clients")?.namespace))

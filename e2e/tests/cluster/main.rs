@@ -6,8 +6,12 @@ mod adoption;
 mod certificates;
 mod drift;
 mod life;
+mod maintenance;
 mod nodes;
 mod permissions;
 mod refusals;
 mod scaling;
 mod sizes;
+
+/// Held by scenarios that need every node to take Pods, and by those that cordon one.
+static NODES: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
