@@ -1,6 +1,7 @@
 //! What is remembered of each cluster between passes. Losing it costs time, never safety.
 
-use porpoise_core::view::Trouble;
+use jiff::Timestamp;
+use porpoise_core::view::{Ages, Trouble};
 use porpoise_link::client::STATE_LIMIT;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -49,6 +50,8 @@ pub struct Memory {
     pub settled: HashMap<String, (String, String)>,
     /// When the endpoint of writes was changed.
     pub endpoint_moved: Option<Instant>,
+    /// When each moment that stands in the object was first seen here.
+    pub moments: HashMap<Timestamp, Instant>,
     /// The state that the metrics show, with namespace and name.
     pub state: Option<(String, String, &'static str)>,
 }
@@ -90,6 +93,13 @@ impl Memory {
         }
     }
 
+    /// How long these moments have been known. Others are forgotten.
+    pub fn ages(&mut self, moments: &[Timestamp]) -> Ages {
+        let now = Instant::now();
+        self.moments.retain(|moment, _| moments.contains(moment));
+        moments.iter().map(|moment| (*moment, now - *self.moments.entry(*moment).or_insert(now))).collect()
+    }
+
     /// Whether this Event is news. The same one is told again after a while only.
     pub fn is_news(&mut self, event: &str) -> bool {
         let now = Instant::now();
@@ -124,6 +134,18 @@ mod tests {
         assert_eq!(memory.patience("shop-0"), IMPATIENT);
         memory.heard("shop-0");
         assert_eq!(memory.patience("shop-0"), STATE_LIMIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_moment_is_as_old_as_it_is_known_whatever_the_clock_says() {
+        let mut memory = Memory::default();
+        let (past, future) = (Timestamp::UNIX_EPOCH, Timestamp::MAX);
+        let ages = memory.ages(&[past, future]);
+        assert_eq!((ages.of(past), ages.of(future)), (Duration::ZERO, Duration::ZERO));
+        tokio::time::advance(Duration::from_secs(9)).await;
+        let ages = memory.ages(&[future]);
+        assert_eq!((ages.of(past), ages.of(future)), (Duration::ZERO, Duration::from_secs(9)));
+        assert_eq!(memory.ages(&[past]).of(past), Duration::ZERO, "forgotten and seen anew");
     }
 
     #[tokio::test(start_paused = true)]

@@ -107,6 +107,7 @@ mod tests {
     fn observation(look: Look) -> Observation {
         let view = ClusterView {
             now: jiff::Timestamp::UNIX_EPOCH,
+            ages: porpoise_core::view::Ages::default(),
             operator: "operator-0".to_owned(),
             object: cluster(),
             namespace_terminating: false,

@@ -10,8 +10,10 @@ use std::time::Duration;
 /// Everything one decision depends on.
 #[derive(Clone, Debug)]
 pub struct ClusterView {
-    /// The wall clock, for times that people read.
+    /// The wall clock, for times that people read. No decision hangs on it: clocks are set, forward and back.
     pub now: Timestamp,
+    /// How long ago the moments in the object were.
+    pub ages: Ages,
     /// Identity of this operator process.
     pub operator: String,
     /// The object as it was read, with its resourceVersion.
@@ -32,6 +34,43 @@ pub struct ClusterView {
     pub references: References,
     /// Refusals and troubles reported by Kubernetes for our objects, in its words.
     pub troubles: Vec<Trouble>,
+}
+
+/// How long the moments that stand in an object have been known, by a clock that only goes forward. An operator that begins
+/// counts from zero: that costs time, and never ends a wait too early.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ages(BTreeMap<Timestamp, Duration>);
+
+impl Ages {
+    /// How long this moment has been known; zero for one that nobody has seen yet.
+    pub fn of(&self, moment: Timestamp) -> Duration {
+        self.0.get(&moment).copied().unwrap_or_default()
+    }
+
+    /// The moments that decisions count from: an operation, a request, a lost primary, a deletion.
+    pub fn moments(object: &MySQLCluster) -> Vec<Timestamp> {
+        let status = object.status.as_ref();
+        let operation = status.and_then(|status| status.operation.as_ref()).map(|one| one.started_at.0);
+        let request = status.and_then(|status| status.switchover.as_ref()).map(|one| one.seen_at.0);
+        let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
+        let writable = conditions.iter().find(|one| one.type_ == "Writable");
+        let writable = writable.map(|one| one.last_transition_time.0);
+        let deletion = object.metadata.deletion_timestamp.as_ref().map(|time| time.0);
+        [operation, request, writable, deletion].into_iter().flatten().collect()
+    }
+
+    /// The ages that a clock shows which nobody sets.
+    #[cfg(any(test, feature = "test-support"))]
+    pub fn by_steady_clock(object: &MySQLCluster, now: Timestamp) -> Self {
+        let age = |then: Timestamp| Duration::try_from(now.duration_since(then)).unwrap_or_default();
+        Self::moments(object).into_iter().map(|moment| (moment, age(moment))).collect()
+    }
+}
+
+impl FromIterator<(Timestamp, Duration)> for Ages {
+    fn from_iter<All: IntoIterator<Item = (Timestamp, Duration)>>(all: All) -> Self {
+        Self(all.into_iter().collect())
+    }
 }
 
 /// One look at a member.

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 fn observation(freshness: Freshness) -> Observation {
     let view = ClusterView {
         now: jiff::Timestamp::now(),
+        ages: porpoise_core::view::Ages::default(),
         operator: "operator-0".to_owned(),
         object: cluster(),
         namespace_terminating: false,

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::{Api, ResourceExt};
 use porpoise_core::names::ClusterNames;
-use porpoise_core::view::{ClusterView, NodeView};
+use porpoise_core::view::{Ages, ClusterView, NodeView};
 use porpoise_crds::MySQLCluster;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -85,8 +85,11 @@ async fn view(context: &Context, object: MySQLCluster) -> ClusterView {
         troubles::look(context, &object, &pods),
         troubles::namespace_terminating(context, &object, &pods),
     );
+    let ages =
+        context.memories.of(&object.uid().unwrap_or_default(), |memory| memory.ages(&Ages::moments(&object)));
     ClusterView {
         now: Timestamp::now(),
+        ages,
         operator: context.identity.clone(),
         namespace_terminating,
         stateful_set: stateful_set(context, &key),

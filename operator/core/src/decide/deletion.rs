@@ -82,8 +82,8 @@ fn claim_names(view: &ClusterView, names: &ClusterNames) -> String {
 }
 
 fn is_overdue(view: &ClusterView) -> bool {
-    let since = view.object.metadata.deletion_timestamp.as_ref().map_or(view.now, |time| time.0);
-    Duration::try_from(view.now.duration_since(since)).unwrap_or_default() > DEADLINE
+    let since = view.object.metadata.deletion_timestamp.as_ref();
+    since.is_some_and(|time| view.ages.of(time.0) > DEADLINE)
 }
 
 fn volumes(view: &ClusterView, names: &ClusterNames, plan: Plan) -> Plan {

@@ -72,9 +72,9 @@ impl<'a> Roster<'a> {
         !self.is_wanted(instance) || self.view.pods.get(instance).is_none_or(|pod| pod.terminating)
     }
 
-    /// Time since then; zero when the clock went back.
+    /// Time since then, by a clock that nobody sets.
     pub(super) fn since(&self, then: &MicroTime) -> Duration {
-        Duration::try_from(self.view.now.duration_since(then.0)).unwrap_or(Duration::ZERO)
+        self.view.ages.of(then.0)
     }
 
     /// An order to follow this primary.

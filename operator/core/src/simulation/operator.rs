@@ -10,7 +10,7 @@ use crate::fixture;
 use crate::plan::{Plan, Record};
 use crate::protocol::{MemberState, Order};
 use crate::validate::Cluster;
-use crate::view::{ClusterView, Look, PodView, References};
+use crate::view::{Ages, ClusterView, Look, PodView, References};
 use jiff::Timestamp;
 use porpoise_crds::{DurabilityPolicy, FINALIZER, MySQLClusterStatus};
 use std::collections::BTreeMap;
@@ -186,8 +186,11 @@ impl World {
             }
             members.insert(member.name().to_owned(), look);
         }
+        let now = Timestamp::from_millisecond(BEGINNING + self.now + process.skew).unwrap_or_default();
         ClusterView {
-            now: Timestamp::from_millisecond(BEGINNING + self.now + process.skew).unwrap_or_default(),
+            now,
+            // Off by the skew as well: harder than it can be, since no process counts from another's clock.
+            ages: Ages::by_steady_clock(&object, now),
             operator: process.name(),
             object,
             namespace_terminating: false,

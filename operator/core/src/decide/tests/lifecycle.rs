@@ -5,7 +5,7 @@ use crate::decide::plan;
 use crate::fixture;
 use crate::plan::{Deletion, Desired, Plan};
 use crate::protocol::{Action, ServerPhase};
-use crate::view::ClusterView;
+use crate::view::{Ages, ClusterView};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use porpoise_crds::{DeletionPolicy, FINALIZER, Phase, SKIP_CLEANUP};
@@ -148,11 +148,11 @@ fn b7_deletion_always_ends() {
     let mut view = world.view();
     view.object.metadata.deletion_timestamp = Some(Time(view.now));
     view.stateful_set = Some(StatefulSet::default());
-    view.now += jiff::SignedDuration::try_from(minutes(20)).unwrap();
+    view.ages = [(view.now, minutes(20))].into_iter().collect();
     let overdue = decide(&view);
     assert_eq!(overdue.finalizer, Some(false));
     assert_eq!(overdue.claim_annotations.len(), 3, "volumes are kept when time runs out");
-    view.now = world.now;
+    view.ages = Ages::default();
     view.object.metadata.annotations = Some([(SKIP_CLEANUP.to_owned(), "true".to_owned())].into());
     assert_eq!(decide(&view).finalizer, Some(false));
 }

@@ -1,6 +1,7 @@
 //! The decisions, run against a small world whose members obey at once.
 
 mod cordon;
+mod bad_states;
 mod failover;
 mod found;
 mod lifecycle;

@@ -7,7 +7,7 @@ use crate::gtid::GtidSet;
 use crate::plan::{Deletion, Plan};
 use crate::protocol::{Action, DataState, MemberState, Order, Role, ServerPhase};
 use crate::validate::Settings;
-use crate::view::{ClaimView, ClusterView, Look, NodeView, PodView, References};
+use crate::view::{Ages, ClaimView, ClusterView, Look, NodeView, PodView, References};
 use porpoise_crds::{FINALIZER, MySQLCluster, Phase, Quorum};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -215,6 +215,7 @@ impl World {
         }
         ClusterView {
             now: self.now,
+            ages: Ages::by_steady_clock(&self.object, self.now),
             operator: "operator-a".to_owned(),
             object: self.object.clone(),
             namespace_terminating: false,
