@@ -16,6 +16,7 @@ pub mod member;
 pub mod metrics;
 pub mod mysql;
 pub mod observe;
+pub mod occupancy;
 pub mod probe;
 pub mod promise;
 pub mod pulse;

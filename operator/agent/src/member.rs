@@ -2,15 +2,15 @@
 
 mod news;
 mod report;
+mod volume;
 
 use crate::identity;
 use crate::mysql::SqlError;
 use crate::observe::Facts;
-use crate::promise;
 use crate::pulse::Pulse;
 use crate::settings::Settings;
 use crate::supervise::Supervisor;
-use porpoise_core::member::{self, Goal, Identity, Promise, Standing, Verdict, Volume};
+use porpoise_core::member::{self, Goal, Promise, Standing, Verdict, Volume};
 use porpoise_core::protocol::{
     Action, AgentConfig, DiskState, LongTransactions, MemberState, Order, OrderAnswer, Seen, Tail, Term,
 };
@@ -370,23 +370,6 @@ impl Member {
         member::judge(standing, order)
     }
 
-    async fn promise_durably(&self, order: &Order) -> Result<(), String> {
-        let old = self.promise();
-        let new = old.after(order);
-        if new == old {
-            return Ok(());
-        }
-        let (path, stored) = (self.settings.state_path.clone(), new.clone());
-        match tokio::task::spawn_blocking(move || promise::store(&stored, &path)).await {
-            Ok(Ok(())) => {
-                self.board().promise = new;
-                Ok(())
-            }
-            Ok(Err(error)) => Err(format!("the promise cannot be stored: {}", crate::logging::chain(&error))),
-            Err(_) => Err("the promise cannot be stored".into()),
-        }
-    }
-
     fn set_goal(&self, order: &Order) {
         let Some(goal) = Goal::of(order) else { return };
         let mut board = self.board();
@@ -406,21 +389,6 @@ impl Member {
         // decided before.
         if !matches!(goal.action, Action::Follow { .. }) {
             self.supervisor.release();
-        }
-    }
-
-    async fn adopt(&self, former: Identity) -> Result<(), String> {
-        let (settings, config) = (self.settings.clone(), self.config.clone());
-        let adopted = tokio::task::spawn_blocking(move || identity::adopt(&settings, &config, &former)).await;
-        match adopted {
-            Ok(Ok(identity)) => {
-                tracing::info!(volume = identity.volume, "volume adopted");
-                self.board().volume = Volume::Ours(identity);
-                self.supervisor.want(true);
-                Ok(())
-            }
-            Ok(Err(error)) => Err(crate::logging::chain(&error)),
-            Err(_) => Err("the volume cannot be adopted".into()),
         }
     }
 

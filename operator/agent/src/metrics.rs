@@ -93,7 +93,10 @@ fn phase(phase: &ServerPhase) -> &'static str {
         ServerPhase::Cloning => "cloning",
         ServerPhase::Stopped => "stopped",
         ServerPhase::Held { .. } => "held",
-        ServerPhase::ForeignVolume { .. } | ServerPhase::Failed { .. } => "failed",
+        ServerPhase::ForeignVolume { .. }
+        | ServerPhase::UnusableVolume { .. }
+        | ServerPhase::VolumeInUse
+        | ServerPhase::Failed { .. } => "failed",
     }
 }
 

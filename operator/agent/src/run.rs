@@ -9,6 +9,7 @@ use crate::logging;
 use crate::member::Member;
 use crate::mysql::{Door, Session, statements};
 use crate::observe;
+use crate::occupancy::{self, Occupancy};
 use crate::probe::{self, Beat};
 use crate::promise;
 use crate::pulse;
@@ -22,8 +23,9 @@ use porpoise_core::member::{Promise, Volume};
 use porpoise_core::names;
 use porpoise_core::protocol::AgentConfig;
 use porpoise_link::server::{self, ServeError, ServerTls};
+use std::fs::File;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -108,6 +110,8 @@ struct Parts {
     governor: Session,
     teller: Session,
     beat: Beat,
+    /// Held for the life of the agent: nobody else works on the volume.
+    alone: OnceLock<Option<File>>,
 }
 
 impl Parts {
@@ -117,7 +121,17 @@ impl Parts {
             &settings.accounts_path.join("agent"),
             &names::account_user("agent"),
         );
-        let (volume, promise) = volume(&settings, &config, server_id);
+        let alone = OnceLock::new();
+        let (volume, promise) = match occupancy::take(&settings.state_path) {
+            Occupancy::Alone(file) => {
+                alone.get_or_init(|| file);
+                volume(&settings, &config, server_id)
+            }
+            Occupancy::Shared => {
+                tracing::error!("another process works on the volume; waiting until it is gone");
+                (Volume::InUse, Promise::default())
+            }
+        };
         let supervisor = Supervisor::new(settings.clone(), config.clone(), server_id, reaper, door.clone());
         let supervisor = Arc::new(supervisor);
         supervisor.want(matches!(volume, Volume::Ours(_)));
@@ -126,7 +140,8 @@ impl Parts {
         member.tell_tails(tails);
         let pursuit = Arc::new(Pursuit::new(member.clone(), supervisor.clone(), door.clone()));
         let [watcher, listener, governor, teller] = std::array::from_fn(|_| Session::start(door.clone()));
-        Self { member, supervisor, pursuit, watcher, listener, governor, teller, beat: Beat::default() }
+        let beat = Beat::default();
+        Self { member, supervisor, pursuit, watcher, listener, governor, teller, beat, alone }
     }
 
     /// Keeps mysqld, in a task of its own: it goes on while the agent stops, and sees mysqld end.
@@ -151,6 +166,7 @@ impl Parts {
             disk::keep_probing(&self.member),
             transactions::keep_listing(&self.member, &self.teller),
             self.reload_certificates(),
+            self.occupy(),
         );
         Ok(())
     }
@@ -186,6 +202,17 @@ impl Parts {
         if timeout(limit, shutdown::stop(&self.pursuit)).await.is_err() {
             self.supervisor.kill();
         }
+    }
+
+    /// Takes the volume over from another process that worked on it when the agent began.
+    async fn occupy(&self) {
+        let settings = &self.member.settings;
+        let (None, Ok(server_id)) = (self.alone.get(), settings.server_id()) else { return };
+        let file = occupancy::wait(&settings.state_path).await;
+        self.alone.get_or_init(|| file);
+        let (volume, promise) = volume(settings, &self.member.config, server_id);
+        let tails = archive::list(&settings.state_path).unwrap_or_default();
+        self.member.settle(volume, promise, tails);
     }
 
     /// mysqld reads its certificate files again when they change. The agent's own server does so by itself.

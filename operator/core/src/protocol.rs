@@ -206,6 +206,14 @@ pub enum ServerPhase {
         /// `NAMESPACE/NAME` of the owner.
         owner: String,
     },
+    /// What is on the volume cannot be understood, such as the promise. Nothing was touched, and every order is refused.
+    #[serde(rename_all = "camelCase")]
+    UnusableVolume {
+        /// Which file and why, in a sentence.
+        reason: String,
+    },
+    /// Another process works on the volume: two Pods claim one identity. Every order is refused until it is gone.
+    VolumeInUse,
     /// mysqld does not come up; retried with growing pauses.
     #[serde(rename_all = "camelCase")]
     Failed {

@@ -21,7 +21,7 @@ impl Member {
         MemberState {
             cluster: match &board.volume {
                 Volume::Ours(identity) | Volume::Foreign(identity) => identity.cluster.clone(),
-                Volume::Unusable(_) => String::new(),
+                Volume::Unusable(_) | Volume::InUse => String::new(),
             },
             instance: self.settings.instance.clone(),
             volume: board.volume.id().unwrap_or_default().to_owned(),
@@ -62,7 +62,8 @@ impl Member {
                 cluster: identity.cluster.clone(),
                 owner: identity.owner.clone(),
             },
-            Volume::Unusable(reason) => ServerPhase::Failed { reason: reason.clone() },
+            Volume::Unusable(reason) => ServerPhase::UnusableVolume { reason: reason.clone() },
+            Volume::InUse => ServerPhase::VolumeInUse,
             Volume::Ours(_) if board.is_cloning => ServerPhase::Cloning,
             Volume::Ours(_) => match server {
                 Server::Down | Server::Starting => ServerPhase::Starting,

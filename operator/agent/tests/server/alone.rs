@@ -60,19 +60,6 @@ async fn promises_outlive_the_agent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broken_promise_file_is_not_guessed_about() {
-    let mut world = World::new(1);
-    world.running(0).await;
-    world.ordered(0, 2, Action::Seal).await;
-    world.members[0].crash();
-    fs::write(world.members[0].path("volume/porpoise/promise.json"), "{").unwrap();
-    world.start(0);
-    let state = world.until(0, "failed", |state| matches!(state.server, ServerPhase::Failed { .. })).await;
-    assert!(state.data.is_none());
-    assert!(is_refused(&world.order(0, 9, Action::Seal).await, 0));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_volume_is_left_alone_until_it_is_adopted() {
     let mut world = World::new(1);
     let first = world.running(0).await;

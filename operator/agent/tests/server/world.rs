@@ -97,6 +97,24 @@ impl World {
         self.start(index);
     }
 
+    /// A second Pod of a member, on the same volume: its index.
+    pub fn add_twin(&mut self, of: usize) -> usize {
+        let volume = self.members[of].path("volume");
+        let name = self.members[of].name.clone();
+        let root = self.directory.path().join(format!("{name}-twin"));
+        for directory in ["run", "config", "tls", "accounts", "app", "tmp"] {
+            fs::create_dir_all(root.join(directory)).unwrap();
+        }
+        std::os::unix::fs::symlink(volume, root.join("volume")).unwrap();
+        let address = IpAddr::V4(Ipv4Addr::new(127, self.network[0], self.network[1], 90));
+        self.members.push(Member { name, address, root, process: None });
+        let index = self.members.len() - 1;
+        self.write_certificate(index);
+        self.write_files(index);
+        self.start(index);
+        index
+    }
+
     pub fn write_certificate(&self, index: usize) {
         let member = &self.members[index];
         let names = ["localhost".to_owned()];

@@ -36,6 +36,8 @@ pub enum Volume {
     Foreign(Identity),
     /// Nobody can say; why, in a sentence. Nothing is touched.
     Unusable(String),
+    /// Another process works on it. Nothing is read, since it may change at any moment.
+    InUse,
 }
 
 impl Volume {
@@ -43,7 +45,7 @@ impl Volume {
     pub fn id(&self) -> Option<&str> {
         match self {
             Self::Ours(identity) | Self::Foreign(identity) => Some(&identity.volume),
-            Self::Unusable(_) => None,
+            Self::Unusable(_) | Self::InUse => None,
         }
     }
 }

@@ -72,6 +72,7 @@ fn objection(standing: Standing<'_>, order: &Order) -> Option<String> {
         Volume::Ours(_) => of_action(standing, order),
         Volume::Foreign(found) => of_adoption(standing, found, &order.action),
         Volume::Unusable(reason) => Some(reason.clone()),
+        Volume::InUse => Some("another process works on the volume".into()),
     }
 }
 
@@ -208,6 +209,17 @@ mod tests {
         ] {
             let found = verdict(&ours, &promise, goal, &order);
             assert_eq!(found == Verdict::Accept, accepted, "{case}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_volume_that_cannot_be_read_takes_no_order() {
+        let anyone = |term, action| Order { volume: None, ..order(term, action) };
+        for volume in [Volume::Unusable("understand promise.json".into()), Volume::InUse] {
+            for action in [Action::Seal, promote(), follow(), Action::Adopt { former: "old".into() }] {
+                let found = verdict(&volume, &Promise::default(), None, &anyone(9, action));
+                assert!(matches!(found, Verdict::Refuse(_)), "{volume:?}");
+            }
         }
     }
 
