@@ -7,6 +7,7 @@ use crate::news::Subject;
 use futures::future::join_all;
 use kube::ResourceExt;
 use porpoise_core::names::ClusterNames;
+use porpoise_core::protocol::MemberState;
 use porpoise_core::view::Look;
 use porpoise_crds::MySQLCluster;
 use porpoise_link::{AgentClient, LinkError};
@@ -70,7 +71,7 @@ fn addresses(pods: &Pods) -> BTreeMap<String, String> {
 enum Answer {
     Absent,
     Silent { reason: String, distrusted: bool },
-    State(Box<porpoise_core::protocol::MemberState>),
+    State(Box<MemberState>),
 }
 
 fn instances(object: &MySQLCluster, pods: &Pods) -> BTreeSet<String> {
@@ -112,12 +113,25 @@ async fn ask(
         Err(error) => return Answer::Silent { reason: agents::reason(error), distrusted: false },
     };
     match agents::state(client, names, Member { instance: &instance, address }, limit).await {
-        Ok(state) => Answer::State(Box::new(state)),
+        Ok(state) => heard(&instance, address, state),
         Err(error) => Answer::Silent {
             distrusted: matches!(&error, AgentError::CallAgent { source: LinkError::AgreeOnTls { .. }, .. }),
             reason: agents::reason(&error),
         },
     }
+}
+
+/// Two Pods claim one identity, or an address passed from one to another a moment ago. What such an agent says is of somebody
+/// else.
+fn heard(instance: &str, address: &str, state: MemberState) -> Answer {
+    if state.instance == instance {
+        return Answer::State(Box::new(state));
+    }
+    let other = state.instance;
+    let reason = format!(
+        "the agent at {address}, the address of the Pod {instance}, says it is {other}; delete the Pod if this lasts"
+    );
+    Answer::Silent { distrusted: false, reason }
 }
 
 fn is_distrusted(answer: &Answer) -> bool {
@@ -138,7 +152,6 @@ fn remember(memory: &mut crate::memory::Memory, instance: &str, answer: Answer) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use porpoise_core::protocol::MemberState;
     use porpoise_crds::{MySQLClusterSpec, MySQLClusterStatus, Quorum, QuorumMember};
 
     fn object() -> MySQLCluster {
@@ -166,5 +179,15 @@ mod tests {
         let mut lost = well();
         lost[0] = state("another");
         assert_eq!(primary_to_ask_again(&object, &instances, &lost), Some(1));
+    }
+
+    #[test]
+    fn an_agent_under_the_wrong_address_speaks_for_nobody() {
+        let state = |instance: &str| MemberState { instance: instance.to_owned(), ..MemberState::default() };
+        assert!(matches!(heard("shop-1", "198.18.0.9", state("shop-1")), Answer::State(_)));
+        let Answer::Silent { reason, .. } = heard("shop-1", "198.18.0.9", state("shop-2")) else {
+            panic!("the answer of shop-2 passes for that of shop-1");
+        };
+        assert!(["shop-1", "shop-2", "198.18.0.9"].iter().all(|word| reason.contains(word)), "{reason}");
     }
 }
