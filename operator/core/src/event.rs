@@ -80,6 +80,7 @@ catalogue! {
     SPEC_WARNING, Warning, "SpecWarning", "{message}";
     TERM_RAISED, Normal, "TermRaised", "term {term} begins: {reason}";
     FAILOVER_STARTED, Warning, "FailoverStarted", "primary {from} is lost ({reason}); sealing the members for term {term}";
+    STATUS_OUTDATED, Warning, "StatusOutdated", "{reason}, perhaps restored from a backup of etcd; what the members know is taken over in term {term}";
     FAILOVER_HELD, Warning, "FailoverHeld", "primary {from} is lost, but only {sealed} of {needed} members can be sealed";
     PRIMARY_ELECTED, Normal, "PrimaryElected", "{instance} becomes the primary of term {term}";
     PRIMARY_WRITABLE, Normal, "PrimaryWritable", "{instance} accepts writes in term {term}";

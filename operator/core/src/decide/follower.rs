@@ -24,6 +24,16 @@ pub(super) fn needs_clone(primary: &MemberState, state: &MemberState) -> bool {
     !foreign.is_empty() || !executed(state).is_some_and(|set| set.contains(&purged)) || (blank && serves)
 }
 
+/// Whether the member has data and not one transaction of it is the primary's: whose it is nobody knows, and it is replaced
+/// only when a person says so. By what it executed, as a clone that failed half-way leaves a receiver with other marks.
+pub(super) fn is_foreign(primary: &MemberState, state: &MemberState) -> bool {
+    let (Some(ours), Some(theirs)) = (possession(primary), executed(state)) else {
+        return false;
+    };
+    let own = theirs.without_source(primary.server_uuid.as_deref().unwrap_or_default());
+    !ours.is_empty() && !own.is_empty() && theirs.intersect(&ours).is_empty()
+}
+
 fn purged(state: &MemberState) -> Option<GtidSet> {
     GtidSet::parse(&state.data.as_ref()?.purged).ok()
 }

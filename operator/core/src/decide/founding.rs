@@ -23,6 +23,7 @@ fn remember(cluster: &Cluster, view: &ClusterView, answers: &[&MemberState]) -> 
         let known = answers.iter().any(|state| {
             state.instance == name
                 && !state.volume.is_empty()
+                && state.cluster == cluster.uid
                 && !matches!(state.server, ServerPhase::ForeignVolume { .. })
         });
         if !known {

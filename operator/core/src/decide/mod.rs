@@ -1,6 +1,7 @@
 //! From what is seen to what is done: pure and total. The protocol is in [`quorum`]; the rest keeps objects as they
 //! should be and says how things stand.
 
+mod alarm;
 mod changeover;
 mod claim;
 mod cordon;

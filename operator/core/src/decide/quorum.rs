@@ -4,6 +4,7 @@ use super::roster::{Roster, can_promise, is_held, is_running, reigns_in};
 use super::sealing::Aim;
 use super::step::{Situation, Step, recorded};
 use super::{failover, founding, reign, sealing};
+use crate::event;
 use crate::plan::Record;
 use crate::protocol::{Action, DiskState, MemberState, Role, ServerPhase};
 use crate::validate::Cluster;
@@ -76,7 +77,8 @@ fn newer_knowledge(roster: &Roster<'_>, record: &Record) -> Option<Step> {
     if newest.version > roster.claim.version {
         next.quorum = Some(newest.clone());
     }
-    Some(Step::record(Situation::Sealing, next, reason))
+    let event = event::STATUS_OUTDATED.event(&[("reason", &reason), ("term", &next.term.to_string())]);
+    Some(Step::record(Situation::Sealing, next, reason).with_event(event))
 }
 
 fn under_primary(roster: &Roster<'_>, record: &Record, primary: &str, operation: Option<&Operation>) -> Step {
@@ -89,7 +91,7 @@ fn under_primary(roster: &Roster<'_>, record: &Record, primary: &str, operation:
             reign::step(roster, record, state)
         }
         Some(Look::Answered(state)) if roster.entry(state).is_none() => {
-            election(roster, record, &format!("{primary} came back without its volume"))
+            election(roster, record, &without_volume(state))
         }
         Some(Look::Answered(state)) => not_reigning(roster, record, state, operation),
         Some(Look::Silent { lasting, reason }) if *lasting < SILENCE => {
@@ -103,6 +105,16 @@ fn under_primary(roster: &Roster<'_>, record: &Record, primary: &str, operation:
             _ => election(roster, record, &format!("{primary} does not answer: {reason}")),
         },
         Some(Look::Absent) | None => election(roster, record, &format!("{primary} has no running Pod")),
+    }
+}
+
+/// Why the member that answers is not the one of the claim.
+fn without_volume(state: &MemberState) -> String {
+    let name = &state.instance;
+    match &state.server {
+        ServerPhase::UnusableVolume { reason } => format!("the volume of {name} cannot be used ({reason})"),
+        ServerPhase::VolumeInUse => format!("another process works on the volume of {name}"),
+        _ => format!("{name} came back without its volume"),
     }
 }
 

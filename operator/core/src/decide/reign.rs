@@ -1,7 +1,7 @@
 //! A primary reigns: keep the others following it, let members join and leave, let clients in.
 
 use super::claim::{self, ClaimMove};
-use super::follower::{is_caught_up, is_healthy_follower, needs_clone};
+use super::follower::{is_caught_up, is_foreign, is_healthy_follower, needs_clone};
 use super::handover::{self, Handover};
 use super::rejoin;
 use super::roster::{Roster, can_promise, is_held, is_running, possession};
@@ -85,7 +85,7 @@ fn followers_with(roster: &Roster<'_>, primary: &MemberState, wish: &ClaimMove) 
             // It must leave the claim before its data may be replaced; until then it acknowledges nothing.
             (true, true) if acknowledges(state) => orders.push(roster.order(state, Action::Seal)),
             (true, true) => {}
-            (true, false) if clone_ordered => {}
+            (true, false) if clone_ordered || is_foreign(primary, state) => {}
             (true, false) => {
                 orders.extend(clone_order(roster, primary, state));
                 clone_ordered = true;

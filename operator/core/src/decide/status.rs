@@ -1,14 +1,14 @@
 //! What people and tools are told.
 
-use super::rollout;
 use super::roster::{Roster, reigns_in};
 use super::step::{Situation, Step};
+use super::{alarm, rollout};
 use crate::condition::{self, ConditionType, News};
 use crate::event;
 use crate::plan::Plan;
 use crate::protocol::{DiskState, MemberState, Role, ServerPhase};
 use crate::validate::{Cluster, Problem};
-use crate::view::{ClusterView, Look, Trouble, TroubleKind};
+use crate::view::{ClusterView, Look};
 use porpoise_crds::{
     Endpoints, InstanceRole, InstanceStatus, MySQLClusterStatus, Phase, Quorum, TailStatus, VersionStatus,
 };
@@ -150,7 +150,9 @@ fn message(view: &ClusterView, name: &str) -> String {
             (ServerPhase::ForeignVolume { owner, cluster }, _) => {
                 format!("its volume belongs to {owner} (UID {cluster})")
             }
-            _ if state.disk != DiskState::Writable => disk_sentence(name, state.disk),
+            (ServerPhase::UnusableVolume { reason }, _) => format!("its volume cannot be used: {reason}"),
+            (ServerPhase::VolumeInUse, _) => "another process works on its volume".to_owned(),
+            _ if state.disk != DiskState::Writable => alarm::disk(name, state.disk),
             (ServerPhase::Failed { reason }, _) => reason.clone(),
             (ServerPhase::Held { reigned }, _) => {
                 format!("was the primary of term {reigned}; waits to hear what it may keep")
@@ -229,9 +231,9 @@ fn facts(cluster: &Cluster, view: &ClusterView, step: &Step, phase: Phase, ready
             phase_reason(phase),
             if resting { "nothing to do" } else { why },
         ),
-        degraded_fact(view, phase, &counts),
+        alarm::degraded(view, phase, &counts, why),
         News::new(ConditionType::ConfigurationValid, true, "Valid", warnings(cluster)),
-        storage_fact(view),
+        alarm::storage(view),
         News::new(ConditionType::CertificatesReady, true, "Issued", "certificates are in place"),
     ]
 }
@@ -271,83 +273,4 @@ fn writable_fact(
             News::new(ConditionType::Writable, true, "DurabilityLowered", message)
         }
     }
-}
-
-fn degraded_fact(view: &ClusterView, phase: Phase, counts: &str) -> News {
-    let troubles: Vec<&Trouble> =
-        view.troubles.iter().filter(|trouble| trouble.kind != TroubleKind::VolumeUnavailable).collect();
-    match troubles.first() {
-        Some(first) => News::new(ConditionType::Degraded, true, first.kind.into(), sentences(&troubles)),
-        None if matches!(phase, Phase::Degraded | Phase::QuorumUnavailable | Phase::FailingOver) => {
-            News::new(ConditionType::Degraded, true, phase_reason(phase), counts)
-        }
-        None => News::new(ConditionType::Degraded, false, "AsExpected", "no trouble is known"),
-    }
-}
-
-fn sentences(troubles: &[&Trouble]) -> String {
-    let all: Vec<String> =
-        troubles.iter().map(|trouble| format!("{}: {}", trouble.about, trouble.message)).collect();
-    all.join("; ")
-}
-
-fn disk_sentence(instance: &str, disk: DiskState) -> String {
-    match disk {
-        DiskState::Writable => format!("the volume of {instance} takes what is written"),
-        DiskState::Full => format!(
-            "the volume of {instance} is full: raise spec.storage.size, or remove data that is not needed"
-        ),
-        DiskState::Stalled => format!(
-            "the volume of {instance} has answered no write for 3 s: look at the storage behind it; the member takes part again \
-             when it answers"
-        ),
-    }
-}
-
-fn storage_fact(view: &ClusterView) -> News {
-    let foreign = view.members.keys().find_map(|name| match view.answer(name)?.server {
-        ServerPhase::ForeignVolume { ref cluster, ref owner } => Some((name, cluster.clone(), owner.clone())),
-        _ => None,
-    });
-    if let Some((name, cluster, owner)) = foreign {
-        let remedy = format!(
-            "the volume of {name} belongs to {owner} (UID {cluster}) and is left untouched; to take it over, annotate its \
-             claim with {}={cluster}; to start empty, delete the claim",
-            crate::names::RETAINED_BY
-        );
-        return News::new(ConditionType::StorageReady, false, "ForeignVolume", &remedy);
-    }
-    let ailing = |(name, look): (&String, &Look)| {
-        look.answer().map(|state| (name.clone(), state.disk)).filter(|(_, disk)| *disk != DiskState::Writable)
-    };
-    if let Some((name, disk)) = view.members.iter().find_map(ailing) {
-        let reason = if disk == DiskState::Full { "VolumeFull" } else { "VolumeStalled" };
-        return News::new(ConditionType::StorageReady, false, reason, disk_sentence(&name, disk));
-    }
-    let troubles: Vec<&Trouble> =
-        view.troubles.iter().filter(|trouble| trouble.kind == TroubleKind::VolumeUnavailable).collect();
-    if !troubles.is_empty() {
-        return News::new(ConditionType::StorageReady, false, "VolumeUnavailable", sentences(&troubles));
-    }
-    let unbound: Vec<&str> =
-        view.claims.iter().filter(|(_, claim)| !claim.bound).map(|(name, _)| name.as_str()).collect();
-    if !unbound.is_empty() {
-        return News::new(
-            ConditionType::StorageReady,
-            false,
-            "Provisioning",
-            format!("waiting for volumes of {}", unbound.join(", ")),
-        );
-    }
-    let class = view
-        .claims
-        .values()
-        .find_map(|claim| claim.storage_class.clone())
-        .unwrap_or_else(|| "none yet".to_owned());
-    News::new(
-        ConditionType::StorageReady,
-        true,
-        "Bound",
-        format!("volumes are bound; storage class: {class}"),
-    )
 }
