@@ -248,7 +248,33 @@ pub struct Services {
     pub primary: ServiceOptions,
     /// The Service `NAME-ro`, which leads to the replicas.
     #[serde(default)]
-    pub replicas: ServiceOptions,
+    pub replicas: ReplicasService,
+}
+
+/// The Service `NAME-ro`.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicasService {
+    /// What it looks like.
+    #[serde(flatten)]
+    pub options: ServiceOptions,
+    /// How far a replica may be behind the primary and still be read from, such as `10s`: beyond it leaves this Service, and
+    /// comes back at half of it. 1s to 60m. Default 10s. A change restarts nothing.
+    #[serde(default = "ten_seconds")]
+    #[schemars(schema_with = "schema::duration")]
+    #[x_kube(validation = schema::longest("60m"), validation = Rule::new("duration(self) >= duration('1s')")
+        .message("the lag must be 1s or more, such as 10s"))]
+    pub max_lag: String,
+}
+
+impl Default for ReplicasService {
+    fn default() -> Self {
+        Self { options: ServiceOptions::default(), max_lag: ten_seconds() }
+    }
+}
+
+fn ten_seconds() -> String {
+    "10s".to_owned()
 }
 
 /// What one Service looks like.

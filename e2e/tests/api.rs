@@ -342,6 +342,8 @@ async fn b4_bad_specs_are_refused_with_a_sentence() {
         ("a delay in words", json!({"failover": {"delay": "soon"}}), "should match"),
         ("no lag at all", json!({"failover": {"maxApplyLag": "0s"}}), "must be 100ms or more"),
         ("a minute of lag and more", json!({"failover": {"maxApplyLag": "2m"}}), "must be 1m or less"),
+        ("reads without any lag", json!({"services": {"replicas": {"maxLag": "0s"}}}), "must be 1s or more"),
+        ("reads of yesterday", json!({"services": {"replicas": {"maxLag": "1000m"}}}), "must be 60m or less"),
         ("an unknown failover", json!({"failover": {"mode": "Sometimes"}}), "Unsupported value"),
         ("an unknown durability", json!({"durability": {"policy": "Never"}}), "Unsupported value"),
         ("an unknown policy mode", json!({"networkPolicy": {"mode": "Maybe"}}), "Unsupported value"),

@@ -13,7 +13,7 @@ const ICON: &str = include_str!("../../../charts/olm/icon.svg");
 const ACCOUNT: &str = "porpoise-operator";
 
 /// Fields of the form, with the kind of input that consoles show.
-const SPEC_DESCRIPTORS: [(&str, &str, &str); 19] = [
+const SPEC_DESCRIPTORS: [(&str, &str, &str); 20] = [
     ("instances", "Instances", "podCount"),
     ("version", "Version", "text"),
     ("image", "Image", "text"),
@@ -29,6 +29,7 @@ const SPEC_DESCRIPTORS: [(&str, &str, &str); 19] = [
     ("failover.mode", "Failover", "text"),
     ("failover.delay", "Wait for a lost primary", "text"),
     ("failover.maxApplyLag", "Replicas may be behind by", "text"),
+    ("services.replicas.maxLag", "Replicas are read up to a lag of", "text"),
     ("durability.policy", "When too few members are left", "text"),
     ("pod.terminationGracePeriodSeconds", "Seconds for an orderly end", "number"),
     ("hibernated", "Hibernated", "booleanSwitch"),

@@ -91,6 +91,13 @@ struct Board {
     tails: Vec<Tail>,
     disk: DiskState,
     long_transactions: Option<LongTransactions>,
+    reads: Reads,
+}
+
+/// Whether a replica may be read from, when it was last looked at.
+struct Reads {
+    bound_seconds: u64,
+    is_lagging: bool,
 }
 
 /// The member.
@@ -141,6 +148,7 @@ impl Member {
             tails: Vec::new(),
             disk: DiskState::default(),
             long_transactions: None,
+            reads: Reads { bound_seconds: config.ready_lag_seconds, is_lagging: false },
         };
         Self {
             settings,
@@ -215,8 +223,11 @@ impl Member {
 
     /// Takes facts that were asked for after the stance `stance` was taken.
     pub fn see(&self, run: u64, stance: u64, facts: Facts) {
+        let lag = facts.replication.as_ref().and_then(|replication| replication.lag_seconds);
         let mut board = self.board();
         board.silent.clear();
+        let Reads { bound_seconds, is_lagging } = board.reads;
+        board.reads.is_lagging = member::is_lagging(is_lagging, lag, bound_seconds);
         board.seen = Some(Sight { run, stance, at: Instant::now(), facts });
     }
 
@@ -348,6 +359,11 @@ impl Member {
     /// Commits are held back for so long.
     pub fn delay_commits(&self, delay: Duration) {
         self.commit_delay.store(u64::try_from(delay.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Reads are served up to this lag.
+    pub fn bound_lag(&self, seconds: u64) {
+        self.board().reads.bound_seconds = seconds;
     }
 
     /// Microseconds that commits are held back.

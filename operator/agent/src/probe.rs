@@ -92,25 +92,18 @@ fn unready(member: &Member) -> Option<String> {
         }
         Stance::Primary { admitting, .. } => (!admitting || facts.is_read_only || facts.is_offline)
             .then(|| "the primary does not accept writes yet".into()),
-        Stance::Replica { .. } => unready_replica(member, &facts),
+        Stance::Replica { .. } => unready_replica(&facts),
     }
 }
 
-fn unready_replica(member: &Member, facts: &crate::observe::Facts) -> Option<String> {
-    let limit = member.config.ready_lag_seconds;
+/// How far it is behind does not matter here: a replica that lags leaves the ro Service only, by its label, and goes on
+/// acknowledging. As an unready Pod it would hold up evictions of others (ADR 0017).
+fn unready_replica(facts: &crate::observe::Facts) -> Option<String> {
     if facts.receiver != Thread::On {
         return Some("the replica does not receive".into());
     }
     if facts.applier != Thread::On {
         return Some("the replica does not apply".into());
     }
-    if facts.is_offline {
-        return Some("the replica does not accept clients yet".into());
-    }
-    let lag = facts.replication.as_ref().and_then(|replication| replication.lag_seconds);
-    match lag {
-        Some(lag) if lag <= limit => None,
-        Some(lag) => Some(format!("the replica is {lag} s behind, more than {limit} s")),
-        None => Some("nobody knows how far the replica is behind".into()),
-    }
+    facts.is_offline.then(|| "the replica does not accept clients yet".into())
 }

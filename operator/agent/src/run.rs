@@ -32,6 +32,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+/// Between two looks at files that Kubernetes changes.
+const REREAD: Duration = Duration::from_secs(5);
+
 /// What keeps the agent from working at all.
 #[derive(Debug, thiserror::Error, strum::IntoStaticStr)]
 pub enum RunError {
@@ -167,6 +170,7 @@ impl Parts {
             transactions::keep_listing(&self.member, &self.teller),
             self.reload_certificates(),
             self.occupy(),
+            self.reread_lag(),
         );
         Ok(())
     }
@@ -215,11 +219,21 @@ impl Parts {
         self.member.settle(volume, promise, tails);
     }
 
+    /// The volume of the ConfigMap follows the object; how far a replica may be behind is taken up without a restart.
+    async fn reread_lag(&self) {
+        loop {
+            sleep(REREAD).await;
+            if let Ok(config) = self.member.settings.config() {
+                self.member.bound_lag(config.ready_lag_seconds);
+            }
+        }
+    }
+
     /// mysqld reads its certificate files again when they change. The agent's own server does so by itself.
     async fn reload_certificates(&self) {
         let mut known = self.certificate_age();
         loop {
-            sleep(Duration::from_secs(5)).await;
+            sleep(REREAD).await;
             let now = self.certificate_age();
             if now == known || self.supervisor.now().run().is_none() {
                 continue;

@@ -262,6 +262,9 @@ pub enum Role {
         acknowledging: bool,
         /// Seconds behind the source, if known.
         lag_seconds: Option<u64>,
+        /// Whether it is too far behind to be read from (`spec.services.replicas.maxLag`).
+        #[serde(default)]
+        lagging: bool,
         /// Error of receiver or applier, empty if none.
         error: String,
         /// Whether the source no longer has what this member needs (MySQL error 1236).
@@ -341,7 +344,7 @@ pub struct AgentConfig {
     pub name: String,
     /// Namespace of the `MySQLCluster`.
     pub namespace: String,
-    /// Seconds of lag up to which a replica is ready.
+    /// Seconds of lag up to which a replica is read from.
     pub ready_lag_seconds: u64,
     /// Milliseconds that replicas may fall behind before commits are delayed.
     #[serde(default = "one_second")]

@@ -9,6 +9,7 @@ mod mysqld;
 mod naming;
 mod network;
 mod pod;
+mod reads;
 mod release;
 pub(crate) mod resources;
 mod storage;
@@ -64,6 +65,8 @@ pub struct Cluster {
     pub failover_delay: Duration,
     /// How far replicas may fall behind.
     pub max_apply_lag: Duration,
+    /// How far a replica may be behind and still be read from, in whole seconds.
+    pub max_read_lag: Duration,
     /// Rendered `my.cnf`.
     pub my_cnf: String,
     /// The rest of the spec, checked.
@@ -171,6 +174,7 @@ pub fn cluster(
     problems.extend(network::problems(spec));
     problems.extend(pod::problems(&spec.pod));
     problems.extend(failover::problems(&spec.failover));
+    problems.extend(reads::problems(&spec.services.replicas));
     if problems.is_empty() { Ok(assemble(object, references, settings)) } else { Err(problems) }
 }
 
@@ -193,6 +197,7 @@ fn assemble(object: &MySQLCluster, references: &References, settings: &Settings)
         deletion_policy: spec.storage.deletion_policy,
         failover_delay: failover::duration(&spec.failover.delay).unwrap_or_default(),
         max_apply_lag: failover::duration(&spec.failover.max_apply_lag).unwrap_or_default(),
+        max_read_lag: reads::max_lag(&spec.services.replicas),
         my_cnf: my_cnf(&spec, &mysql_settings, storage_bytes),
         mysql_settings,
         inherited_labels: inherited::labels(meta),

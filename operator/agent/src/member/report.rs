@@ -16,7 +16,8 @@ impl Member {
         let run = self.supervisor.now().run();
         let board = self.board();
         let messages = [board.message.as_str(), board.silent.as_str()];
-        let is_diverged = run.is_some() && board.diverged == run;
+        let flaws =
+            Flaws { is_diverged: run.is_some() && board.diverged == run, is_lagging: board.reads.is_lagging };
         let mut message = messages.into_iter().filter(|text| !text.is_empty());
         MemberState {
             cluster: match &board.volume {
@@ -31,7 +32,7 @@ impl Member {
             promised: board.promise.term,
             claim: board.promise.claim.clone(),
             server: phase,
-            role: role(&stance, facts.as_ref(), hears, is_diverged),
+            role: role(&stance, facts.as_ref(), hears, flaws),
             version: facts.as_ref().map(|facts| facts.version.clone()),
             server_uuid: facts.as_ref().map(|facts| facts.server_uuid.clone()),
             data: facts.map(|facts| facts.data),
@@ -77,7 +78,14 @@ impl Member {
     }
 }
 
-fn role(stance: &Stance, facts: Option<&Facts>, hears: bool, is_diverged: bool) -> Role {
+/// What is wrong with a replica, as far as it knows by itself.
+#[derive(Clone, Copy)]
+struct Flaws {
+    is_diverged: bool,
+    is_lagging: bool,
+}
+
+fn role(stance: &Stance, facts: Option<&Facts>, hears: bool, flaws: Flaws) -> Role {
     match stance {
         Stance::Idle => Role::Idle,
         Stance::Sealed { term } => Role::Sealed { term: *term },
@@ -95,8 +103,9 @@ fn role(stance: &Stance, facts: Option<&Facts>, hears: bool, is_diverged: bool) 
                 applying: facts.is_some_and(|facts| facts.applier == Thread::On),
                 acknowledging: receiving && facts.is_some_and(|facts| facts.replica_semi_sync),
                 lag_seconds: replication.lag_seconds,
+                lagging: flaws.is_lagging,
                 error: replication.error,
-                needs_clone: replication.needs_clone || is_diverged,
+                needs_clone: replication.needs_clone || flaws.is_diverged,
             }
         }
     }

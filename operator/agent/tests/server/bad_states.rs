@@ -1,5 +1,6 @@
 //! States that must never end in silence or in a guess (docs: "Bad states").
 
+use crate::sql;
 use crate::world::{World, children};
 use porpoise_core::protocol::{Action, OrderAnswer, Role, ServerPhase};
 use std::fs;
@@ -50,4 +51,27 @@ async fn two_agents_never_work_on_one_volume() {
     world.members[0].crash();
     let state = world.running(twin).await;
     assert_eq!((&state.volume, state.promised), (&first.volume, 4), "it goes on with what was promised last");
+}
+
+/// `spec.services.replicas.maxLag`: a replica that is too far behind says so, stays ready and acknowledging, and comes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_lags_is_not_read_from_and_comes_back() {
+    let world = World::cluster(2, 1).await;
+    let mut app = sql::app(&world, 0).await;
+    sql::run(&mut app, "CREATE TABLE sh_op.lag (id INT PRIMARY KEY)").await.unwrap();
+    world.level(1, 0).await;
+    let lags = |wanted: bool| move |state: &porpoise_core::protocol::MemberState| matches!(state.role, Role::Replica { lagging, acknowledging: true, .. } if lagging == wanted);
+    let known = world.until(1, "level", lags(false)).await;
+    // Taken up without a restart.
+    world.bound_lag(1, 2);
+    let mut reader = sql::inside(&world.members[1]).await;
+    sql::run(&mut reader, "LOCK TABLES sh_op.lag READ").await.unwrap();
+    sql::run(&mut app, "INSERT INTO sh_op.lag VALUES (1)").await.expect("received is enough to acknowledge");
+    let state = world.until(1, "lagging", lags(true)).await;
+    assert!(state.change > known.change, "whoever waits for news is told");
+    assert_eq!(state.process, known.process);
+    assert_eq!(world.probe(1, "/readyz").await.0, 200, "evictions of others are not held up");
+    sql::run(&mut app, "INSERT INTO sh_op.lag VALUES (2)").await.expect("it goes on acknowledging");
+    sql::run(&mut reader, "UNLOCK TABLES").await.unwrap();
+    world.until(1, "level again", lags(false)).await;
 }

@@ -115,6 +115,14 @@ impl World {
         index
     }
 
+    /// Changes the bound of reads in `agent.json`, as the kubelet does when the ConfigMap changes.
+    pub fn bound_lag(&self, index: usize, seconds: u64) {
+        let path = self.members[index].path("config/agent.json");
+        let mut config: AgentConfig = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        config.ready_lag_seconds = seconds;
+        fs::write(path, serde_json::to_vec(&config).unwrap()).unwrap();
+    }
+
     pub fn write_certificate(&self, index: usize) {
         let member = &self.members[index];
         let names = ["localhost".to_owned()];

@@ -7,8 +7,6 @@ use crate::validate::Cluster;
 use k8s_openapi::api::core::v1::ConfigMap;
 use std::collections::BTreeMap;
 
-/// Seconds of lag up to which a replica takes reads. Large enough not to flap under a burst of writes.
-const READY_LAG_SECONDS: u64 = 10;
 /// Database made for the application.
 const APP_DATABASE: &str = "app";
 
@@ -32,7 +30,7 @@ pub fn agent_config(cluster: &Cluster) -> AgentConfig {
         cluster: cluster.uid.clone(),
         name: cluster.names.cluster().to_owned(),
         namespace: cluster.names.namespace().to_owned(),
-        ready_lag_seconds: READY_LAG_SECONDS,
+        ready_lag_seconds: cluster.max_read_lag.as_secs(),
         max_apply_lag_milliseconds: u64::try_from(cluster.max_apply_lag.as_millis()).unwrap_or(u64::MAX),
         shutdown_seconds: u64::try_from(shutdown).unwrap_or_default(),
         app_database: APP_DATABASE.to_owned(),

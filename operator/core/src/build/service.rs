@@ -34,7 +34,7 @@ pub fn primary_service(cluster: &Cluster) -> Service {
 pub fn replicas_service(cluster: &Cluster) -> Service {
     let mut selector = selector_labels(cluster);
     selector.insert(READS_LABEL.to_owned(), "true".to_owned());
-    let options = &cluster.spec.services.replicas;
+    let options = &cluster.spec.services.replicas.options;
     client_service(cluster, cluster.names.replicas_service(), options, Some(selector))
 }
 

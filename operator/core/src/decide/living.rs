@@ -198,7 +198,9 @@ fn pod_metadata(cluster: &Cluster, view: &ClusterView) -> BTreeMap<String, Metad
 fn role_labels(view: &ClusterView, instance: &str) -> [(String, Option<String>); 2] {
     let (role, reads) = match view.answer(instance).map(|state| &state.role) {
         Some(Role::Primary { .. }) => (Some("primary"), false),
-        Some(Role::Replica { receiving, applying, .. }) => (Some("replica"), *receiving && *applying),
+        Some(Role::Replica { receiving, applying, lagging, .. }) => {
+            (Some("replica"), *receiving && *applying && !*lagging)
+        }
         Some(Role::Idle | Role::Sealed { .. }) | None => (None, false),
     };
     [

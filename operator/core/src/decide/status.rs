@@ -158,6 +158,9 @@ fn message(view: &ClusterView, name: &str) -> String {
                 format!("was the primary of term {reigned}; waits to hear what it may keep")
             }
             (_, Role::Replica { error, .. }) if !error.is_empty() => error.clone(),
+            (_, Role::Replica { lagging: true, .. }) => {
+                "gets no reads: it is further behind than spec.services.replicas.maxLag".to_owned()
+            }
             _ => state.message.clone(),
         },
     }

@@ -92,9 +92,33 @@ impl Goal {
     }
 }
 
+/// Whether a replica is too far behind to be read from. It comes back only well below the bound, so that one at its edge is
+/// not moved in and out of the ro Service all the time. Of what is not known the worse is assumed.
+pub fn is_lagging(was_lagging: bool, lag_seconds: Option<u64>, bound_seconds: u64) -> bool {
+    let bound = if was_lagging { bound_seconds / 2 } else { bound_seconds };
+    lag_seconds.is_none_or(|lag| lag > bound)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_replica_leaves_the_reads_above_the_bound_and_returns_at_half_of_it() {
+        for (was_lagging, lag, bound, lagging) in [
+            (false, Some(0), 10, false),
+            (false, Some(10), 10, false),
+            (false, Some(11), 10, true),
+            (true, Some(10), 10, true),
+            (true, Some(6), 10, true),
+            (true, Some(5), 10, false),
+            (true, Some(0), 1, false),
+            (true, Some(1), 1, true),
+            (false, None, 10, true),
+        ] {
+            assert_eq!(is_lagging(was_lagging, lag, bound), lagging, "{was_lagging} {lag:?} {bound}");
+        }
+    }
 
     #[test]
     fn a_count_is_proven_only_while_it_is_the_wanted_one() {

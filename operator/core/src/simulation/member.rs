@@ -348,6 +348,7 @@ fn role(stance: Stance, sight: Option<&Sight>) -> Role {
                 applying: sight.is_some_and(|sight| sight.applying),
                 acknowledging: receiving && sight.is_some_and(|sight| sight.acknowledging),
                 lag_seconds: Some(0),
+                lagging: false,
                 error: if needs_clone { "error 1236".to_owned() } else { String::new() },
                 needs_clone,
             }

@@ -15,7 +15,13 @@ pub(super) fn problems(failover: &Failover) -> Vec<Problem> {
     delay.into_iter().chain(lag).collect()
 }
 
-fn within(field: &str, text: &str, least: Duration, most: Duration, range: &str) -> Option<Problem> {
+pub(super) fn within(
+    field: &str,
+    text: &str,
+    least: Duration,
+    most: Duration,
+    range: &str,
+) -> Option<Problem> {
     let fits = duration(text).is_some_and(|time| time >= least && time <= most);
     let message = format!("{text:?} is not allowed; write a time of {range}, such as 1s");
     (!fits).then(|| Problem::new(field, "InvalidDuration", message))

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 pub(super) fn problems(spec: &MySQLClusterSpec) -> Vec<Problem> {
     let mut problems = service("spec.services.primary", &spec.services.primary);
-    problems.extend(service("spec.services.replicas", &spec.services.replicas));
+    problems.extend(service("spec.services.replicas", &spec.services.replicas.options));
     for (index, peer) in spec.network_policy.allow_from.iter().enumerate() {
         problems.extend(peer_problems(&format!("spec.networkPolicy.allowFrom[{index}]"), peer));
     }

@@ -13,7 +13,7 @@ pub(super) fn warnings(object: &MySQLCluster) -> Vec<Warning> {
         return Vec::new();
     }
     let spec = &object.spec;
-    let services = [("primary", &spec.services.primary), ("replicas", &spec.services.replicas)];
+    let services = [("primary", &spec.services.primary), ("replicas", &spec.services.replicas.options)];
     let exposed = services.into_iter().filter_map(|(name, options)| exposed(name, options));
     [instances(spec), image(spec), deletion(spec), memory(spec)]
         .into_iter()

@@ -21,6 +21,14 @@ fn config_map_is_exactly_this() {
 }
 
 #[test]
+fn the_lag_of_reads_is_told_in_whole_seconds() {
+    for (text, seconds) in [("1s", 1), ("2500ms", 2), ("5m", 300)] {
+        let cluster = cluster(&json!({"services": {"replicas": {"maxLag": text}}}));
+        assert_eq!(agent_config(&cluster).ready_lag_seconds, seconds, "{text}");
+    }
+}
+
+#[test]
 fn shutdown_fits_the_grace_period() {
     for (grace, want) in [(30, 10), (300, 280), (3600, 3580)] {
         let cluster = cluster(&json!({"pod": {"terminationGracePeriodSeconds": grace}}));

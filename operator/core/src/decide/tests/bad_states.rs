@@ -203,3 +203,18 @@ fn agents_of_a_former_object_found_nothing_and_are_named() {
     let words = ["shop-0 runs for a former cluster", "f0rmer", "delete the Pod shop-0"];
     assert_says(&world, "StorageReady", "False", "FormerCluster", &words);
 }
+
+#[test]
+fn a_replica_that_lags_loses_its_reads_and_nothing_else() {
+    let mut world = World::healthy(3);
+    if let Role::Replica { lagging, .. } = &mut world.member("shop-2").state.role {
+        *lagging = true;
+    }
+    world.pass();
+    let reads = |name: &str| world.last.pod_metadata[name].labels[crate::names::READS_LABEL].clone();
+    assert_eq!((reads("shop-1").as_deref(), reads("shop-2")), (Some("true"), None));
+    assert_eq!(world.phase(), Some(Phase::Healthy));
+    assert_eq!(world.claim().members.len(), 3);
+    let told = world.status().instances.into_iter().find(|one| one.name == "shop-2").unwrap();
+    assert!(told.ready && told.message.contains("maxLag"), "{}", told.message);
+}

@@ -462,6 +462,7 @@ fn act(state: &mut MemberState, order: &Order, source: Option<DataState>, ackers
                 applying: true,
                 acknowledging: *acknowledge,
                 lag_seconds: Some(0),
+                lagging: false,
                 error: String::new(),
                 needs_clone: false,
             };

@@ -134,6 +134,13 @@ fn failover_table() {
 }
 
 #[test]
+fn reads_table() {
+    let lag = |text: &str| json!({"services": {"replicas": {"maxLag": text}}});
+    let refused = ("spec.services.replicas.maxLag", "InvalidDuration", "1s to 60m");
+    assert_all_refused(["0s", "999ms", "61m", "a while", ""].map(|text| (lag(text), refused)));
+}
+
+#[test]
 fn pod_table() {
     assert_all_refused([
         (
