@@ -9,6 +9,7 @@ mod life;
 mod maintenance;
 mod nodes;
 mod permissions;
+mod reading;
 mod refusals;
 mod scaling;
 mod sizes;
