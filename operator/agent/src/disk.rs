@@ -9,6 +9,7 @@ use porpoise_core::protocol::DiskState;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -27,19 +28,24 @@ const FILE: &str = "probe";
 
 /// When the write that is under way began.
 type Writing = Arc<Mutex<Option<Instant>>>;
+/// Whether the volume is this member's: on another's nothing is written, not even a probe.
+type Ours = Arc<AtomicBool>;
 
 /// Looks for ever.
 pub async fn keep_probing(member: &Member) {
     let writing = Writing::default();
     let folder = member.settings.state_path.clone();
-    let (probe, probed) = (writing.clone(), folder.clone());
-    let started = thread::Builder::new().name("disk".into()).spawn(move || write_for_ever(&probed, &probe));
+    let ours = Ours::default();
+    let (probe, probed, may) = (writing.clone(), folder.clone(), ours.clone());
+    let started =
+        thread::Builder::new().name("disk".into()).spawn(move || write_for_ever(&probed, &probe, &may));
     if let Err(error) = started {
         tracing::error!(%error, "no thread for the disk: one that hangs is not noticed");
     }
     let mut told = DiskState::default();
     loop {
         sleep(LOOK).await;
+        ours.store(member.has_volume(), Ordering::Relaxed);
         let disk = judge(&folder, &writing);
         if disk != told {
             tracing::warn!(?disk, "the volume");
@@ -59,15 +65,17 @@ fn judge(folder: &Path, writing: &Writing) -> DiskState {
     if room.is_ok_and(|room| room < ROOM) { DiskState::Full } else { DiskState::Writable }
 }
 
-fn write_for_ever(folder: &Path, writing: &Writing) {
+fn write_for_ever(folder: &Path, writing: &Writing, ours: &AtomicBool) {
     let path: PathBuf = folder.join(FILE);
     let set = |value| *writing.lock().unwrap_or_else(PoisonError::into_inner) = value;
     loop {
-        set(Some(Instant::now()));
-        if let Err(error) = write(&path) {
-            tracing::debug!(%error, "the probe of the volume failed");
+        if ours.load(Ordering::Relaxed) {
+            set(Some(Instant::now()));
+            if let Err(error) = write(&path) {
+                tracing::debug!(%error, "the probe of the volume failed");
+            }
+            set(None);
         }
-        set(None);
         thread::sleep(PERIOD);
     }
 }

@@ -7,6 +7,11 @@ use porpoise_core::member::{Identity, Promise, Volume};
 use porpoise_core::protocol::{Order, Tail};
 
 impl Member {
+    /// Whether the volume is this member's.
+    pub fn has_volume(&self) -> bool {
+        matches!(self.board().volume, Volume::Ours(_))
+    }
+
     pub(super) async fn promise_durably(&self, order: &Order) -> Result<(), String> {
         let old = self.promise();
         let new = old.after(order);

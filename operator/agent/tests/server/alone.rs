@@ -65,6 +65,8 @@ async fn a_foreign_volume_is_left_alone_until_it_is_adopted() {
     let first = world.running(0).await;
     world.ordered(0, 4, Action::Seal).await;
     world.members[0].crash();
+    let probe = world.members[0].path("volume/porpoise/probe");
+    let _ = fs::remove_file(&probe);
     let former = std::mem::replace(&mut world.cluster, "99999999-2222-3333-4444-555555555555".into());
     world.write_config(0);
     world.start(0);
@@ -80,6 +82,7 @@ async fn a_foreign_volume_is_left_alone_until_it_is_adopted() {
         assert!(is_refused(&world.order(0, 4, action).await, 4));
     }
     assert!(is_refused(&world.order(0, 3, Action::Adopt { former: former.clone() }).await, 4));
+    assert!(!probe.exists(), "nothing is written to it");
     world.ordered(0, 4, Action::Adopt { former }).await;
     let adopted = world.running(0).await;
     assert_eq!((&adopted.cluster, &adopted.volume), (&world.cluster, &first.volume));
