@@ -39,7 +39,12 @@ pub fn examples() -> Vec<Example> {
             "playground",
             development(),
         ),
-        example("configuration", "Settings of mysqld, also from a ConfigMap.", "tuned", configuration()),
+        example(
+            "configuration",
+            "Settings of mysqld, also from a ConfigMap, and MD5() in MySQL 9.7.",
+            "tuned",
+            configuration(),
+        ),
         example("tls", "A certificate of your own, and no client without TLS.", "ledger", tls()),
         example(
             "placement",
@@ -94,6 +99,7 @@ fn configuration() -> MySQLClusterSpec {
                 ("sql_mode", "ANSI_QUOTES,STRICT_TRANS_TABLES"),
             ]),
             config_map_ref: Some(LocalReference { name: "mysql-house-rules".to_owned() }),
+            components: vec!["classic_hashing".to_owned()],
         },
         ..sized("20Gi")
     }

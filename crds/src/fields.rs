@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+use crate::components;
 use crate::reserved::no_reserved_settings;
 use crate::schema;
 
@@ -197,6 +198,17 @@ pub struct Mysql {
     /// A `ConfigMap` of this namespace whose keys are settings too; `config` wins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map_ref: Option<LocalReference>,
+    /// Components of mysqld that every member loads, in this order, before it applies or serves anything: `classic_hashing`
+    /// for `MD5()` and `SHA1()`, which MySQL 9.7 has no more by itself. Up to 16 names, without the `component_` of their
+    /// files. A new name is loaded within minutes and restarts nothing; a removed one stays loaded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "components::names")]
+    #[x_kube(
+        validation = components::named(),
+        validation = components::distinct(),
+        validation = components::not_reserved()
+    )]
+    pub components: Vec<String>,
 }
 
 /// An object of the same namespace.

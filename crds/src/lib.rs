@@ -4,6 +4,7 @@
 //! the schema as CEL; the operator checks them again, so an object that reached storage some other way is never trusted.
 
 mod cluster;
+mod components;
 mod definition;
 pub mod examples;
 mod fields;
@@ -13,6 +14,7 @@ mod schema;
 mod status;
 
 pub use cluster::{MySQLCluster, MySQLClusterSpec, VERSIONS};
+pub use components::{LONGEST_COMPONENT, MOST_COMPONENTS, RESERVED_COMPONENTS, reserved_component};
 pub use definition::definition;
 pub use fields::*;
 pub use reserved::{RESERVED_SETTINGS, reserved_setting};

@@ -133,6 +133,7 @@ async fn b4_good_specs_are_accepted() {
             "a setting that only begins like a refused one",
             json!({"mysql": {"config": {"log_bin_trust_function_creators": "ON"}}}),
         ),
+        ("components", json!({"mysql": {"components": ["classic_hashing", "query_attributes"]}})),
         ("a certificate", json!({"tls": {"mode": "Secret", "secretName": "cert"}})),
         (
             "a load balancer",
@@ -243,6 +244,26 @@ async fn b4_bad_specs_are_refused_with_a_sentence() {
             "an unnamed ConfigMap",
             json!({"mysql": {"configMapRef": {"name": ""}}}),
             "spec.mysql.configMapRef.name",
+        ),
+        (
+            "a component's file",
+            json!({"mysql": {"components": ["component_classic_hashing"]}}),
+            "without the component_ of its file",
+        ),
+        (
+            "a component with a quote",
+            json!({"mysql": {"components": ["x'"]}}),
+            "a component is named by lower case letters",
+        ),
+        (
+            "a component twice",
+            json!({"mysql": {"components": ["classic_hashing", "classic_hashing"]}}),
+            "every component must be there once",
+        ),
+        (
+            "a component that Porpoise refuses",
+            json!({"mysql": {"components": ["classic_hashing", "keyring_file"]}}),
+            "keyring_file does not go with what Porpoise does",
         ),
         ("no Secret", json!({"tls": {"mode": "Secret"}}), "mode Secret needs secretName"),
         (

@@ -2,6 +2,7 @@
 //!
 //! Every problem is collected, not only the first. Each says where it is and what to change.
 
+mod components;
 mod failover;
 mod inherited;
 mod keys;
@@ -170,6 +171,7 @@ pub fn cluster(
     problems.extend(storage::problems(&spec.storage, references, stored));
     problems.extend(resources::problems(&spec.resources));
     problems.extend(mysqld::problems(&spec.mysql, references));
+    problems.extend(components::problems(&spec.mysql.components));
     problems.extend(tls::problems(&spec.tls, &names(object), references));
     problems.extend(network::problems(spec));
     problems.extend(pod::problems(&spec.pod));

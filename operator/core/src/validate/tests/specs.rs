@@ -88,6 +88,46 @@ fn certificates_and_config_map_table() {
 }
 
 #[test]
+fn components_table() {
+    let many: Vec<String> = (0..17).map(|index| format!("c{index}")).collect();
+    assert_all_refused([
+        (
+            json!({"mysql": {"components": ["component_classic_hashing"]}}),
+            ("spec.mysql.components[0]", "InvalidComponent", "without the component_"),
+        ),
+        (
+            json!({"mysql": {"components": ["Classic"]}}),
+            ("spec.mysql.components[0]", "InvalidComponent", "lower case letters"),
+        ),
+        (
+            json!({"mysql": {"components": ["x'; DROP TABLE t"]}}),
+            ("spec.mysql.components[0]", "InvalidComponent", "lower case letters"),
+        ),
+        (json!({"mysql": {"components": [""]}}), ("spec.mysql.components[0]", "InvalidComponent", "such as")),
+        (
+            json!({"mysql": {"components": ["x".repeat(49)]}}),
+            ("spec.mysql.components[0]", "InvalidComponent", "at most 48"),
+        ),
+        (
+            json!({"mysql": {"components": ["classic_hashing", "validate_password"]}}),
+            ("spec.mysql.components[1]", "ReservedComponent", "passwords that Porpoise makes"),
+        ),
+        (
+            json!({"mysql": {"components": ["keyring_file"]}}),
+            ("spec.mysql.components[0]", "ReservedComponent", "remove it"),
+        ),
+        (
+            json!({"mysql": {"components": ["classic_hashing", "query_attributes", "classic_hashing"]}}),
+            ("spec.mysql.components[2]", "DuplicateComponent", "keep one"),
+        ),
+        (
+            json!({"mysql": {"components": many}}),
+            ("spec.mysql.components", "TooManyComponents", "at most 16"),
+        ),
+    ]);
+}
+
+#[test]
 fn network_table() {
     assert_all_refused([
         (
