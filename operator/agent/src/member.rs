@@ -12,7 +12,8 @@ use crate::settings::Settings;
 use crate::supervise::Supervisor;
 use porpoise_core::member::{self, Goal, Promise, Standing, Verdict, Volume};
 use porpoise_core::protocol::{
-    Action, AgentConfig, DiskState, LongTransactions, MemberState, Order, OrderAnswer, Seen, Tail, Term,
+    Action, AgentConfig, Component, DiskState, LongTransactions, MemberState, Order, OrderAnswer, Seen, Tail,
+    Term,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -92,6 +93,8 @@ struct Board {
     disk: DiskState,
     long_transactions: Option<LongTransactions>,
     reads: Reads,
+    /// Of a run of mysqld.
+    components: (u64, Vec<Component>),
 }
 
 /// Whether a replica may be read from, when it was last looked at.
@@ -149,6 +152,7 @@ impl Member {
             disk: DiskState::default(),
             long_transactions: None,
             reads: Reads { bound_seconds: config.ready_lag_seconds, is_lagging: false },
+            components: (0, Vec::new()),
         };
         Self {
             settings,
@@ -294,6 +298,11 @@ impl Member {
     /// What is kept of what was cut off.
     pub fn tell_tails(&self, tails: Vec<Tail>) {
         self.board().tails = tails;
+    }
+
+    /// What became of the listed components in this run of mysqld.
+    pub fn tell_components(&self, run: u64, components: Vec<Component>) {
+        self.board().components = (run, components);
     }
 
     /// The Pod is about to end: not ready any more.

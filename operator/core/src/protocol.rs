@@ -145,6 +145,9 @@ pub struct MemberState {
     /// Transactions of clients that a change of the primary would break off; absent: none that is long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub long_transactions: Option<LongTransactions>,
+    /// Listed components that were loaded or tried in this run of mysqld.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub components: Vec<Component>,
     /// What the agent is busy with or what failed, in a sentence. Empty: nothing to say.
     pub message: String,
 }
@@ -334,6 +337,17 @@ pub struct LongTransactions {
     pub lasting_seconds: u64,
 }
 
+/// A component of mysqld that the cluster's configuration lists.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Component {
+    /// Its name.
+    pub name: String,
+    /// Why it is not loaded; empty: it is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub error: String,
+}
+
 /// Content of `agent.json` in the cluster's `ConfigMap`.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -353,6 +367,9 @@ pub struct AgentConfig {
     pub shutdown_seconds: u64,
     /// Database made for the application.
     pub app_database: String,
+    /// Components that mysqld loads, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub components: Vec<String>,
 }
 
 /// What an operator of before this setting meant.

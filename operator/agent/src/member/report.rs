@@ -39,6 +39,7 @@ impl Member {
             tails: board.tails.clone(),
             disk: board.disk,
             long_transactions: board.long_transactions.clone(),
+            components: if run == Some(board.components.0) { board.components.1.clone() } else { Vec::new() },
             message: message.next().unwrap_or_default().to_owned(),
         }
     }

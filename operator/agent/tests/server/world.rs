@@ -46,6 +46,8 @@ pub struct World {
     client: AgentClient,
     network: [u8; 2],
     pub members: Vec<Member>,
+    /// Components that `agent.json` lists.
+    pub components: Vec<String>,
 }
 
 pub struct Member {
@@ -62,6 +64,11 @@ fn validity() -> Validity {
 impl World {
     /// Agents `shop-0` ... on blank volumes, started.
     pub fn new(count: u32) -> Self {
+        Self::listing(count, &[])
+    }
+
+    /// The same with components of mysqld.
+    pub fn listing(count: u32, components: &[&str]) -> Self {
         let authority = Authority::generate("porpoise test", Timestamp::now(), LONG * 1000).unwrap();
         let operator = authority.issue_client(ClusterNames::operator_identity(), validity()).unwrap();
         let mut world = Self {
@@ -71,6 +78,7 @@ impl World {
             authority,
             network: [100 + (std::process::id() % 100) as u8, NEXT.fetch_add(1, Ordering::SeqCst)],
             members: Vec::new(),
+            components: components.iter().map(|name| (*name).to_owned()).collect(),
         };
         for ordinal in 0..count {
             world.add_member(ordinal);
@@ -166,6 +174,7 @@ impl World {
             max_apply_lag_milliseconds: 500,
             shutdown_seconds: 60,
             app_database: "sh_op".into(),
+            components: self.components.clone(),
         };
         let text = serde_json::to_vec(&config).unwrap();
         fs::write(self.members[index].root.join("config/agent.json"), text).unwrap();
@@ -316,7 +325,12 @@ impl World {
 
     /// One primary and the rest following, all acknowledging, `k` proven, in term 1.
     pub async fn cluster(count: u32, k: i32) -> Self {
-        let world = Self::new(count);
+        Self::new(count).founded(k).await
+    }
+
+    /// The same of agents that were just started.
+    pub async fn founded(self, k: i32) -> Self {
+        let world = self;
         for index in 0..world.members.len() {
             world.running(index).await;
         }

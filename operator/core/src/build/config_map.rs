@@ -34,6 +34,7 @@ pub fn agent_config(cluster: &Cluster) -> AgentConfig {
         max_apply_lag_milliseconds: u64::try_from(cluster.max_apply_lag.as_millis()).unwrap_or(u64::MAX),
         shutdown_seconds: u64::try_from(shutdown).unwrap_or_default(),
         app_database: APP_DATABASE.to_owned(),
+        components: cluster.spec.mysql.components.clone(),
     }
 }
 

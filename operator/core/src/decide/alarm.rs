@@ -1,12 +1,13 @@
 //! States that are never passed over in silence: each has a reason of its own and a sentence that says what to do
 //! (docs: "Bad states").
 
-use super::follower;
 use super::roster::{executed, is_running, possession};
+use super::{components, follower};
 use crate::condition::{ConditionType, News};
 use crate::gtid::GtidSet;
 use crate::names::{DATA_VOLUME, RETAINED_BY};
 use crate::protocol::{DiskState, MemberState, Role, ServerPhase};
+use crate::validate::Cluster;
 use crate::view::{ClusterView, Look, Trouble, TroubleKind};
 use porpoise_crds::Phase;
 
@@ -26,10 +27,11 @@ impl Alarm {
 }
 
 /// The condition `Degraded`: Kubernetes' own words first, for they are the cause of much else.
-pub(super) fn degraded(view: &ClusterView, phase: Phase, counts: &str, why: &str) -> News {
+pub(super) fn degraded(cluster: &Cluster, view: &ClusterView, phase: Phase, counts: &str, why: &str) -> News {
     let of_pods = view.troubles.iter().filter(|trouble| trouble.kind != TroubleKind::VolumeUnavailable);
     let of_pods = of_pods.map(|trouble| Alarm::new(trouble.kind.into(), words(trouble)));
-    let all: Vec<Alarm> = of_pods.chain(quorum(phase, why)).chain(members(view)).collect();
+    let missing = components::missing(cluster, view).map(|words| Alarm::new("ComponentNotLoaded", words));
+    let all: Vec<Alarm> = of_pods.chain(quorum(phase, why)).chain(members(view)).chain(missing).collect();
     match all.first() {
         Some(first) => News::new(ConditionType::Degraded, true, first.reason, sentences(&all)),
         None if matches!(phase, Phase::Degraded | Phase::FailingOver) => {

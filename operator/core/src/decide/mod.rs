@@ -4,6 +4,7 @@
 mod alarm;
 mod changeover;
 mod claim;
+mod components;
 mod cordon;
 mod deletion;
 mod failover;

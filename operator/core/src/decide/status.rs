@@ -2,7 +2,7 @@
 
 use super::roster::{Roster, reigns_in};
 use super::step::{Situation, Step};
-use super::{alarm, rollout};
+use super::{alarm, components, rollout};
 use crate::condition::{self, ConditionType, News};
 use crate::event;
 use crate::plan::Plan;
@@ -97,10 +97,10 @@ fn instances(cluster: &Cluster, view: &ClusterView) -> Vec<InstanceStatus> {
     let mut names: Vec<String> =
         (0..cluster.instances).map(|ordinal| cluster.names.instance(ordinal)).collect();
     names.extend(view.pods.keys().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
-    names.iter().map(|name| instance(view, name)).collect()
+    names.iter().map(|name| instance(cluster, view, name)).collect()
 }
 
-fn instance(view: &ClusterView, name: &str) -> InstanceStatus {
+fn instance(cluster: &Cluster, view: &ClusterView, name: &str) -> InstanceStatus {
     let pod = view.pods.get(name);
     let state = view.answer(name);
     InstanceStatus {
@@ -109,7 +109,7 @@ fn instance(view: &ClusterView, name: &str) -> InstanceStatus {
         ready: pod.is_some_and(|pod| pod.ready && !pod.terminating) && state.is_some_and(serves),
         version: state.and_then(|state| state.version.clone()),
         node: pod.and_then(|pod| pod.node.clone()),
-        message: message(view, name),
+        message: message(cluster, view, name),
         tails: state.map(tails).unwrap_or_default(),
     }
 }
@@ -142,7 +142,7 @@ fn serves(state: &MemberState) -> bool {
     }
 }
 
-fn message(view: &ClusterView, name: &str) -> String {
+fn message(cluster: &Cluster, view: &ClusterView, name: &str) -> String {
     match view.members.get(name) {
         None | Some(Look::Absent) => "no running Pod".to_owned(),
         Some(Look::Silent { reason, .. }) => format!("does not answer: {reason}"),
@@ -157,11 +157,13 @@ fn message(view: &ClusterView, name: &str) -> String {
             (ServerPhase::Held { reigned }, _) => {
                 format!("was the primary of term {reigned}; waits to hear what it may keep")
             }
-            (_, Role::Replica { error, .. }) if !error.is_empty() => error.clone(),
+            (_, Role::Replica { error, .. }) if !error.is_empty() => {
+                components::beside(error, cluster, state)
+            }
             (_, Role::Replica { lagging: true, .. }) => {
                 "gets no reads: it is further behind than spec.services.replicas.maxLag".to_owned()
             }
-            _ => state.message.clone(),
+            _ => components::beside(&state.message, cluster, state),
         },
     }
 }
@@ -234,7 +236,7 @@ fn facts(cluster: &Cluster, view: &ClusterView, step: &Step, phase: Phase, ready
             phase_reason(phase),
             if resting { "nothing to do" } else { why },
         ),
-        alarm::degraded(view, phase, &counts, why),
+        alarm::degraded(cluster, view, phase, &counts, why),
         News::new(ConditionType::ConfigurationValid, true, "Valid", warnings(cluster)),
         alarm::storage(view),
         News::new(ConditionType::CertificatesReady, true, "Issued", "certificates are in place"),

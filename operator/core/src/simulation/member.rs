@@ -327,6 +327,7 @@ impl Member {
             tails: Vec::new(),
             disk: DiskState::default(),
             long_transactions: None,
+            components: Vec::new(),
             message: String::new(),
         })
     }

@@ -1,5 +1,7 @@
 use super::super::*;
 use super::{cluster, metadata, selector};
+use crate::protocol::AgentConfig;
+use crate::validate::Cluster;
 use serde_json::{Value, json};
 
 #[test]
@@ -26,6 +28,16 @@ fn the_lag_of_reads_is_told_in_whole_seconds() {
         let cluster = cluster(&json!({"services": {"replicas": {"maxLag": text}}}));
         assert_eq!(agent_config(&cluster).ready_lag_seconds, seconds, "{text}");
     }
+}
+
+#[test]
+fn h18_components_reach_the_agents_without_a_restart() {
+    let listed = cluster(&json!({"mysql": {"components": ["classic_hashing", "query_attributes"]}}));
+    let data = config_map(&listed).data.unwrap();
+    let agent: AgentConfig = serde_json::from_str(&data["agent.json"]).unwrap();
+    assert_eq!(agent.components, ["classic_hashing", "query_attributes"]);
+    let hash = |cluster: &Cluster| template_hash(cluster, &PodInputs::default());
+    assert_eq!(hash(&listed), hash(&cluster(&json!({}))));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The decisions, run against a small world whose members obey at once.
 
-mod cordon;
 mod bad_states;
+mod components;
+mod cordon;
 mod failover;
 mod found;
 mod lifecycle;
