@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod clone;
+mod components;
 mod fence;
 pub mod follow;
 pub mod promote;
@@ -139,6 +140,7 @@ struct Memory {
     threads_started: Option<Instant>,
     /// The run that is known to hold nothing in doubt.
     closed: Option<u64>,
+    components: components::Known,
 }
 
 /// The worker.

@@ -2,6 +2,10 @@
 //!
 //! Values come in through `quote` or are numbers. One statement per call.
 
+mod components;
+
+pub use components::{component_urn, components, install_component, plugin_directory};
+
 use super::quote::{self, QuoteError, Quoted};
 use porpoise_core::names::PRIVATE_SCHEMA;
 use porpoise_core::protocol::Term;
@@ -236,6 +240,11 @@ pub fn applying() -> Statement {
 /// Stops the receiver.
 pub fn stop_receiver() -> Statement {
     Statement::new("stop_receiver", "STOP REPLICA IO_THREAD")
+}
+
+/// Stops the applier.
+pub fn stop_applier() -> Statement {
+    Statement::new("stop_applier", "STOP REPLICA SQL_THREAD")
 }
 
 /// Stops receiver and applier.

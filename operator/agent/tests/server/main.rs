@@ -5,6 +5,7 @@
 
 mod alone;
 mod bad_states;
+mod components;
 mod fence;
 mod governor;
 mod hazards;
