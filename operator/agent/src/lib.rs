@@ -4,6 +4,7 @@
 //! `porpoise_core::member`; `promise` makes them durable; `goal` works towards them; `supervise` keeps mysqld; `observe` looks; `member` tells what is known.
 
 pub mod disk;
+pub mod drain;
 pub mod files;
 pub mod goal;
 pub mod governor;

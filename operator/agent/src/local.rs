@@ -1,10 +1,12 @@
 //! The unix socket in the Pod: for the preStop hook and for people who exec into the container.
 
-use crate::member::{Member, Stance};
+use crate::drain::Drain;
+use crate::member::Member;
 use crate::settings::Settings;
 use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use porpoise_core::names;
 use porpoise_core::protocol::MemberState;
 use std::io;
 use std::path::Path;
@@ -12,16 +14,19 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
-/// How long the hook waits for the operator to move the primary away. The grace period is minutes (A20), and what
-/// follows, the fenced shutdown, has its own bound.
-const HANDOVER: Duration = Duration::from_secs(15);
-/// The hook never takes longer than this, whatever the agent does.
-const HOOK: Duration = Duration::from_secs(20);
+/// The hook never takes longer than this, whatever the agent does: the rest of the grace period is mysqld's (C7).
+const HOOK: Duration = Duration::from_secs(names::PRESTOP_SECONDS.unsigned_abs());
+
+#[derive(Clone)]
+struct Shared {
+    member: Arc<Member>,
+    drain: Drain,
+}
 
 /// Serves the socket for ever.
-pub async fn serve(member: Arc<Member>) -> io::Result<()> {
+pub async fn serve(member: Arc<Member>, drain: Drain) -> io::Result<()> {
     let path = member.settings.agent_socket();
     // Left over by an agent that was killed; there is one agent to a Pod.
     match std::fs::remove_file(&path) {
@@ -29,27 +34,19 @@ pub async fn serve(member: Arc<Member>) -> io::Result<()> {
         _ => {}
     }
     let listener = UnixListener::bind(&path)?;
-    let router = Router::new().route("/state", get(state)).route("/drain", post(drain)).with_state(member);
+    let shared = Shared { member, drain };
+    let router =
+        Router::new().route("/state", get(state)).route("/drain", post(self::drain)).with_state(shared);
     axum::serve(listener, router).await
 }
 
-async fn state(State(member): State<Arc<Member>>) -> Json<MemberState> {
-    member.look_again(Duration::from_millis(300)).await;
-    Json(member.state())
+async fn state(State(shared): State<Shared>) -> Json<MemberState> {
+    shared.member.look_again(Duration::from_millis(300)).await;
+    Json(shared.member.state())
 }
 
-/// A replica is not ready from now on. A primary goes on until the operator, which sees the Pod's end coming, has moved
-/// it away; with no operator the fenced shutdown follows after a while.
-async fn drain(State(member): State<Arc<Member>>) -> &'static str {
-    member.drain();
-    let start = Instant::now();
-    while start.elapsed() < HANDOVER {
-        if !matches!(member.stance(), Stance::Primary { .. }) {
-            return "drained\n";
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-    "still the primary\n"
+async fn drain(State(shared): State<Shared>) -> String {
+    format!("{}\n", shared.drain.until_quiet(&shared.member).await)
 }
 
 /// Asks the agent to prepare for the end of the Pod.

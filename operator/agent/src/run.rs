@@ -1,6 +1,7 @@
 //! The agent's life: find out whose volume it is, keep mysqld, take orders, stop in order.
 
 use crate::disk;
+use crate::drain::Drain;
 use crate::goal::{Pursuit, shutdown};
 use crate::governor;
 use crate::identity::{self, Ownership};
@@ -112,6 +113,7 @@ struct Parts {
     listener: Session,
     governor: Session,
     teller: Session,
+    drain: Drain,
     beat: Beat,
     /// Held for the life of the agent: nobody else works on the volume.
     alone: OnceLock<Option<File>>,
@@ -143,8 +145,8 @@ impl Parts {
         member.tell_tails(tails);
         let pursuit = Arc::new(Pursuit::new(member.clone(), supervisor.clone(), door.clone()));
         let [watcher, listener, governor, teller] = std::array::from_fn(|_| Session::start(door.clone()));
-        let beat = Beat::default();
-        Self { member, supervisor, pursuit, watcher, listener, governor, teller, beat, alone }
+        let (drain, beat) = (Drain::new(door), Beat::default());
+        Self { member, supervisor, pursuit, watcher, listener, governor, teller, drain, beat, alone }
     }
 
     /// Keeps mysqld, in a task of its own: it goes on while the agent stops, and sees mysqld end.
@@ -194,7 +196,7 @@ impl Parts {
             outcome = axum::serve(probes, probe::router(self.member.clone(), self.beat.clone())) => {
                 outcome.map_err(|source| RunError::Serve { what: "probes", source })
             }
-            outcome = local::serve(self.member.clone()) => {
+            outcome = local::serve(self.member.clone(), self.drain.clone()) => {
                 outcome.map_err(|source| RunError::Serve { what: "the unix socket", source })
             }
         }

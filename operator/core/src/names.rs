@@ -46,6 +46,8 @@ pub const PRIVATE_SCHEMA: &str = "porpoise";
 
 /// Seconds that the preStop hook may take: the switch away from this member, then draining.
 pub const PRESTOP_SECONDS: i64 = 15;
+/// Seconds that mysqld has for stopping in order, however short the grace period is.
+pub const SHORTEST_SHUTDOWN_SECONDS: i64 = 10;
 /// Seconds kept back at the end of the grace period, so that the agent and not the kubelet ends mysqld.
 pub const KILL_MARGIN_SECONDS: i64 = 5;
 

@@ -174,6 +174,25 @@ pub fn long_transactions(agent: &str) -> Result<Statement, QuoteError> {
     ))
 }
 
+/// How many clients run a statement or have a transaction open. The operator's own accounts do not count: a clone or a
+/// backup may take hours, and whoever wants it comes again.
+pub fn busy_clients(own: &[String]) -> Result<Statement, QuoteError> {
+    let own: Vec<String> = own
+        .iter()
+        .map(|user| quote::literal(user).map(|quoted| quoted.to_string()))
+        .collect::<Result<_, _>>()?;
+    Ok(Statement::new(
+        "busy_clients",
+        format!(
+            "SELECT COUNT(*) AS busy FROM performance_schema.threads AS t WHERE t.TYPE = 'FOREGROUND' \
+             AND t.PROCESSLIST_USER NOT IN ('system user', 'event_scheduler', 'unauthenticated user', {}) \
+             AND (COALESCE(t.PROCESSLIST_COMMAND, 'Sleep') <> 'Sleep' OR t.PROCESSLIST_ID IN \
+             (SELECT trx_mysql_thread_id FROM information_schema.innodb_trx))",
+            own.join(", ")
+        ),
+    ))
+}
+
 /// The applier's coordinator.
 pub fn applier_session() -> Statement {
     Statement::new(

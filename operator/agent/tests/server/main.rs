@@ -6,6 +6,7 @@
 mod alone;
 mod bad_states;
 mod components;
+mod ending;
 mod fence;
 mod governor;
 mod hazards;

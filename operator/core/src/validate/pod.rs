@@ -1,15 +1,19 @@
 //! The Pods.
 
 use super::{Problem, keys};
+use crate::names::{KILL_MARGIN_SECONDS, PRESTOP_SECONDS, SHORTEST_SHUTDOWN_SECONDS};
 use porpoise_crds::Pod;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
+/// The shortest has room for the preStop hook, for mysqld's end, and for killing it in time (C7). It is the schema's
+/// figure too, so it does not move when one of its parts does.
 const GRACE_SECONDS: RangeInclusive<i64> = 30..=3600;
 
-// The shortest grace period has room for the preStop hook (C7).
-const _: () =
-    assert!(crate::names::PRESTOP_SECONDS + crate::names::KILL_MARGIN_SECONDS < *GRACE_SECONDS.start());
+const _: () = assert!(
+    PRESTOP_SECONDS + SHORTEST_SHUTDOWN_SECONDS + KILL_MARGIN_SECONDS <= *GRACE_SECONDS.start(),
+    "the preStop hook and mysqld's end fit into the shortest grace period"
+);
 
 /// Variables that the agent or mysqld read.
 const RESERVED_VARIABLES: [&str; 7] = [
@@ -33,8 +37,10 @@ pub(super) fn problems(pod: &Pod) -> Vec<Problem> {
 }
 
 fn grace(seconds: i64) -> Option<Problem> {
-    let message =
-        format!("{seconds} seconds are out of bounds; choose 30 to 3600, since mysqld must end in order");
+    let message = format!(
+        "{seconds} seconds are out of bounds; choose 30 to 3600: the preStop hook takes up to {PRESTOP_SECONDS}, and \
+         mysqld must end in order after it"
+    );
     let field = "spec.pod.terminationGracePeriodSeconds";
     (!GRACE_SECONDS.contains(&seconds)).then(|| Problem::new(field, "InvalidGracePeriod", message))
 }

@@ -1,5 +1,6 @@
 use super::super::*;
 use super::{cluster, metadata, selector};
+use crate::names;
 use crate::protocol::AgentConfig;
 use crate::validate::Cluster;
 use serde_json::{Value, json};
@@ -40,11 +41,16 @@ fn h18_components_reach_the_agents_without_a_restart() {
     assert_eq!(hash(&listed), hash(&cluster(&json!({}))));
 }
 
+/// What the hook and mysqld may take together is less than what the kubelet waits.
 #[test]
-fn shutdown_fits_the_grace_period() {
+fn c7_prestop_and_shutdown_fit_every_accepted_grace_period() {
     for (grace, want) in [(30, 10), (300, 280), (3600, 3580)] {
         let cluster = cluster(&json!({"pod": {"terminationGracePeriodSeconds": grace}}));
-        assert_eq!(agent_config(&cluster).shutdown_seconds, want, "{grace}");
+        let shutdown = agent_config(&cluster).shutdown_seconds;
+        assert_eq!(shutdown, want, "{grace}");
+        let shutdown = i64::try_from(shutdown).unwrap();
+        assert!(shutdown >= names::SHORTEST_SHUTDOWN_SECONDS, "{grace}");
+        assert!(names::PRESTOP_SECONDS + shutdown < grace, "{grace}");
     }
 }
 
