@@ -164,6 +164,16 @@ fn environment_begins_with_the_pods_identity() {
     assert_eq!(names, ["POD_NAME", "POD_NAMESPACE", "POD_UID", "TZ"]);
 }
 
+/// So that the time of an eviction is known whatever the API server's defaults are.
+#[test]
+fn h5_seconds_until_an_eviction_are_explicit() {
+    let lasting = |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300});
+    let both = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"].map(lasting);
+    for spec in specs() {
+        assert_eq!(json!(pod(&spec).tolerations), json!(both), "{spec}");
+    }
+}
+
 #[test]
 fn the_users_placement_replaces_the_default() {
     let pod = pod(&json!({"pod": {
