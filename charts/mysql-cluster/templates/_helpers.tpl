@@ -2,6 +2,12 @@
 {{- .Values.name | default .Release.Name -}}
 {{- end }}
 
+{{- define "mysql-cluster.probeSelector" -}}
+app.kubernetes.io/name: mysql-cluster
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: probe
+{{- end }}
+
 {{- define "mysql-cluster.labels" -}}
 app.kubernetes.io/name: mysql-cluster
 app.kubernetes.io/instance: {{ .Release.Name }}

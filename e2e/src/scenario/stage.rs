@@ -135,6 +135,11 @@ impl Stage {
         self.rig().map(|rig| AuditLog::new(rig.audit_log()))
     }
 
+    /// Image of operator and agent.
+    pub fn operator_image(&self) -> &str {
+        &self.access.operator_image
+    }
+
     /// Image of MySQL for client Pods.
     pub fn client_image(&self) -> &str {
         &self.access.client_image

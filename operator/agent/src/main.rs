@@ -1,6 +1,7 @@
 //! `porpoise-agent`: process 1 of the mysql container.
 
 use clap::{Parser, Subcommand};
+use porpoise_agent::blackbox::{self, ProbeSettings};
 use porpoise_agent::settings::Settings;
 use porpoise_agent::{install, local, logging, run};
 use porpoise_core::names;
@@ -23,6 +24,8 @@ enum Command {
     },
     /// Keep mysqld and take orders.
     Run(Box<Settings>),
+    /// Write and read through the Services as an application does, and serve how it goes as metrics.
+    Probe(ProbeSettings),
     /// Prepare for the end of the Pod.
     Prestop(Local),
     /// Print what the agent knows.
@@ -47,6 +50,10 @@ async fn main() -> ExitCode {
         Command::Run(settings) => {
             logging::start();
             run::run(*settings).await.map(|()| String::new()).map_err(Into::into)
+        }
+        Command::Probe(settings) => {
+            logging::start();
+            blackbox::run(settings).await.map(|()| String::new()).map_err(Into::into)
         }
         Command::Prestop(Local { run_path }) => local::ask_to_drain(&run_path).await.map_err(Into::into),
         Command::State(Local { run_path }) => local::ask_for_state(&run_path).await.map_err(Into::into),

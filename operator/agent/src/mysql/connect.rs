@@ -25,6 +25,7 @@ pub struct Door {
 enum Place {
     Socket(PathBuf),
     Network { address: IpAddr, port: u16, authority: PathBuf },
+    Service { host: String, port: u16, authority: PathBuf },
 }
 
 impl Door {
@@ -43,6 +44,12 @@ impl Door {
         user: &str,
     ) -> Self {
         let place = Place::Network { address, port, authority: authority.to_owned() };
+        Self { place, password_file: password_file.to_owned(), user: user.to_owned() }
+    }
+
+    /// A Service, by its name, which the certificate must have. Only for a program in an image of ours.
+    pub fn service((host, port): (&str, u16), authority: &Path, password_file: &Path, user: &str) -> Self {
+        let place = Place::Service { host: host.to_owned(), port, authority: authority.to_owned() };
         Self { place, password_file: password_file.to_owned(), user: user.to_owned() }
     }
 
@@ -73,6 +80,11 @@ impl Door {
                 .host(&address.to_string())
                 .port(*port)
                 .ssl_mode(MySqlSslMode::VerifyCa)
+                .ssl_ca(authority),
+            Place::Service { host, port, authority } => MySqlConnectOptions::new()
+                .host(host)
+                .port(*port)
+                .ssl_mode(MySqlSslMode::VerifyIdentity)
                 .ssl_ca(authority),
         };
         Ok(options

@@ -1,7 +1,8 @@
-//! All SQL: local, over mysqld's unix socket, in the text protocol.
+//! All SQL: local, over mysqld's unix socket, in the text protocol. Only the governor and the probe ask elsewhere.
 
 pub mod connect;
 pub mod error;
+pub mod outside;
 pub mod quote;
 pub mod rows;
 pub mod session;

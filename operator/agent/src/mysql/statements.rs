@@ -21,7 +21,7 @@ pub struct Statement {
 }
 
 impl Statement {
-    fn new(step: &'static str, sql: impl Into<String>) -> Self {
+    pub(super) fn new(step: &'static str, sql: impl Into<String>) -> Self {
         Self { step, sql: sql.into() }
     }
 
