@@ -12,11 +12,18 @@ use std::process::{Command, Output};
 use tokio::sync::OnceCell;
 
 /// Shapes of values that the assertions hold for.
-const SHAPES: [&[&str]; 4] = [
+const SHAPES: [&[&str]; 5] = [
     &[],
     &["--values=charts/porpoise/values-dev.yaml"],
     &["--set=watch.namespaces={team-a,team-b}"],
     &["--set=watch.namespaces={team-a},rbac.clusterResources=false,rbac.aggregate=false"],
+    &[
+        "--api-versions=monitoring.coreos.com/v1/PodMonitor",
+        "--api-versions=monitoring.coreos.com/v1/ServiceMonitor",
+        "--api-versions=monitoring.coreos.com/v1/PrometheusRule",
+        "--set=metrics.podMonitor.enabled=true,metrics.serviceMonitor.enabled=true",
+        "--set=metrics.memberMonitor.enabled=true,metrics.prometheusRule.enabled=true",
+    ],
 ];
 
 static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
@@ -92,6 +99,7 @@ async fn d18_charts_pass_lint() {
         vec!["lint", "--strict", "charts/porpoise"],
         vec!["lint", "--strict", "charts/porpoise", "--values=charts/porpoise/values-dev.yaml"],
         vec!["lint", "--strict", "charts/mysql-cluster"],
+        vec!["lint", "--strict", "charts/mysql-cluster", "--set=probe.enabled=true"],
         vec!["lint", "--strict", "charts/mysql-cluster", "--values=charts/mysql-cluster/values-dev.yaml"],
         vec!["lint", "--strict", "charts/mysql-cluster", "--values=charts/mysql-cluster/values-staging.yaml"],
         vec![
@@ -134,6 +142,30 @@ async fn e4_g17_with_namespaces_the_rights_end_there() {
     assert_eq!(everywhere, want);
     let objects = rendered(SHAPES[3]).await;
     assert!(!objects.iter().any(|object| object["kind"].as_str().unwrap().starts_with("ClusterRole")));
+}
+
+/// As Prometheus' operator gets them: whole alerts, and series with the labels that they ask for.
+#[tokio::test]
+async fn f21_alerts_and_monitors_render_where_their_api_is_known() {
+    let objects = rendered(SHAPES[4]).await;
+    let of_kind = |kind: &str| objects.iter().filter(|object| object["kind"] == kind).collect::<Vec<_>>();
+    let rules = of_kind("PrometheusRule")[0]["spec"]["groups"][0]["rules"].as_array().unwrap().clone();
+    assert_eq!(rules.len(), 6);
+    for rule in rules {
+        let summary = rule["annotations"]["summary"].as_str().unwrap();
+        assert!(!summary.contains('`') && rule["expr"].is_string() && rule["for"].is_string(), "{rule}");
+        let is_about_a_cluster = rule["labels"]["part"] == "cluster";
+        assert_eq!(summary.contains("{{ $labels.namespace }}/{{ $labels."), is_about_a_cluster, "{rule}");
+    }
+    let monitors = of_kind("PodMonitor");
+    let ends: Vec<&Value> = monitors.iter().map(|one| &one["spec"]["podMetricsEndpoints"][0]).collect();
+    assert!(ends.iter().any(|end| end["port"] == "http" && end["honorLabels"] == true), "{ends:?}");
+    assert!(
+        ends.iter().any(|end| end["port"] == "probe" && end["relabelings"][0]["targetLabel"] == "name"),
+        "{ends:?}"
+    );
+    let quiet = rendered(&SHAPES[4][3..]).await;
+    assert!(!quiet.iter().any(|object| object["apiVersion"] == "monitoring.coreos.com/v1"));
 }
 
 #[tokio::test]

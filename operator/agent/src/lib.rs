@@ -22,6 +22,7 @@ pub mod occupancy;
 pub mod probe;
 pub mod promise;
 pub mod pulse;
+pub mod room;
 pub mod run;
 pub mod serve;
 pub mod settings;

@@ -1,6 +1,7 @@
 //! Metrics: gauges made from the state when asked, with a bounded set of labels.
 
 use crate::member::Member;
+use crate::room::Room;
 use porpoise_core::protocol::{Role, ServerPhase};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -14,9 +15,13 @@ const PHASES: [&str; 7] = ["unknown", "initializing", "starting", "running", "cl
 const ROLES: [&str; 4] = ["idle", "sealed", "primary", "replica"];
 
 /// The text for a scrape.
-pub fn render(member: &Member) -> String {
+pub fn render(member: &Member, room: Option<Room>) -> String {
     let mut registry = Registry::with_prefix("porpoise_agent");
     fill(&mut registry, member);
+    if let Some(room) = room {
+        gauge(&mut registry, "volume_bytes", "Size of the data volume", signed(room.bytes));
+        gauge(&mut registry, "volume_free_bytes", "What is left of it for mysqld", signed(room.free_bytes));
+    }
     let mut text = String::new();
     // Writing into a String does not fail.
     let _ = encode(&mut text, &registry);
@@ -37,27 +42,28 @@ fn fill(registry: &mut Registry, member: &Member) {
     orders.get_or_create(&[("result", "refused")]).inc_by(refused);
     registry.register("orders", "Orders by answer", orders);
     if let Some(data) = &state.data {
-        let waiting = i64::try_from(data.waiting_commits).unwrap_or(i64::MAX);
+        let waiting = signed(data.waiting_commits);
         gauge(registry, "waiting_commits", "Commits that wait for acknowledgement", waiting);
         gauge(registry, "history_term", "Term of the last term record", data.history);
         gauge(registry, "settled", "Whether all received is applied and nothing comes", data.settled.into());
     }
+    let admits = matches!(state.role, Role::Primary { admitting: true, .. });
+    gauge(registry, "admitting", "Whether this is a primary whose clients may write", admits.into());
     match state.role {
-        Role::Primary { proven_k, admitting, .. } => {
+        Role::Primary { proven_k, .. } => {
             gauge(
                 registry,
                 "proven_k",
                 "Acknowledgements that arrive; -1: not shown",
                 proven_k.unwrap_or(-1).into(),
             );
-            let delay = i64::try_from(member.commit_delay()).unwrap_or(i64::MAX);
+            let delay = signed(member.commit_delay());
             gauge(
                 registry,
                 "commit_delay_microseconds",
                 "How long commits are held back for replicas",
                 delay,
             );
-            gauge(registry, "admitting", "Whether clients may write", admitting.into());
         }
         Role::Replica { receiving, applying, acknowledging, lag_seconds, .. } => {
             gauge(registry, "receiving", "Whether the receiver is connected", receiving.into());
@@ -65,9 +71,15 @@ fn fill(registry: &mut Registry, member: &Member) {
             gauge(registry, "acknowledging", "Whether acknowledgements count", acknowledging.into());
             let lag = lag_seconds.and_then(|lag| i64::try_from(lag).ok()).unwrap_or(-1);
             gauge(registry, "lag_seconds", "Seconds behind the source; -1: unknown", lag);
+            let bound = signed(member.config.ready_lag_seconds);
+            gauge(registry, "lag_bound_seconds", "Lag up to which a replica takes reads", bound);
         }
         Role::Idle | Role::Sealed { .. } => {}
     }
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn gauge(registry: &mut Registry, name: &str, help: &str, value: i64) {

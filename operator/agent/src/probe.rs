@@ -3,6 +3,7 @@
 use crate::member::{Member, Stance};
 use crate::metrics;
 use crate::observe::Thread;
+use crate::room::Surveyor;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -43,15 +44,17 @@ impl Beat {
 struct Shared {
     member: Arc<Member>,
     beat: Beat,
+    surveyor: Surveyor,
 }
 
 /// The routes of the probe port.
 pub fn router(member: Arc<Member>, beat: Beat) -> Router {
+    let surveyor = Surveyor::new(member.settings.state_path.clone());
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(text))
-        .with_state(Shared { member, beat })
+        .with_state(Shared { member, beat, surveyor })
 }
 
 async fn livez(State(shared): State<Shared>) -> (StatusCode, &'static str) {
@@ -71,7 +74,8 @@ async fn readyz(State(shared): State<Shared>) -> (StatusCode, String) {
 
 async fn text(State(shared): State<Shared>) -> impl IntoResponse {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], metrics::render(&shared.member))
+    let room = shared.surveyor.look().await;
+    ([(header::CONTENT_TYPE, kind)], metrics::render(&shared.member, room))
 }
 
 /// Why the member shall get no clients; `None` if it shall.

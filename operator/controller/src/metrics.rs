@@ -39,6 +39,21 @@ struct StateLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClusterLabels {
+    namespace: String,
+    name: String,
+}
+
+/// How many members a cluster has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Members {
+    /// What the spec asks for.
+    pub wanted: i32,
+    /// Replicas that could take over.
+    pub ready_replicas: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CrdLabel {
     crd: String,
 }
@@ -52,6 +67,8 @@ pub struct Metrics {
     applies: Family<KindLabel, Counter>,
     orders: Family<OrderLabels, Counter>,
     states: Family<StateLabels, Gauge>,
+    instances: Family<ClusterLabels, Gauge>,
+    ready_replicas: Family<ClusterLabels, Gauge>,
     leader: Gauge,
     missing_crds: Family<CrdLabel, Gauge>,
 }
@@ -66,6 +83,8 @@ impl Default for Metrics {
             applies: Family::default(),
             orders: Family::default(),
             states: Family::default(),
+            instances: Family::default(),
+            ready_replicas: Family::default(),
             leader: Gauge::default(),
             missing_crds: Family::default(),
         };
@@ -83,6 +102,12 @@ impl Metrics {
         registry.register("apply", "Objects applied by kind", self.applies.clone());
         registry.register("orders", "Orders to agents", self.orders.clone());
         registry.register("cluster_state", "1 for the state a cluster is in", self.states.clone());
+        registry.register("cluster_instances", "Members that the spec asks for", self.instances.clone());
+        registry.register(
+            "cluster_ready_replicas",
+            "Replicas that are ready, and could take over",
+            self.ready_replicas.clone(),
+        );
         registry.register("leader", "1 while this process leads", self.leader.clone());
         registry.register(
             "crd_missing",
@@ -131,6 +156,22 @@ impl Metrics {
         }
     }
 
+    /// A cluster has these members now. Without any it is gone.
+    pub fn members(&self, namespace: &str, name: &str, members: Option<Members>) {
+        let labels = ClusterLabels { namespace: namespace.to_owned(), name: name.to_owned() };
+        match members {
+            None => {
+                self.instances.remove(&labels);
+                self.ready_replicas.remove(&labels);
+            }
+            Some(Members { wanted, ready_replicas }) => {
+                self.instances.get_or_create(&labels).set(wanted.into());
+                let ready = i64::try_from(ready_replicas).unwrap_or(i64::MAX);
+                self.ready_replicas.get_or_create(&labels).set(ready);
+            }
+        }
+    }
+
     /// All metrics as text.
     pub fn text(&self, board: &Board) -> String {
         let notes = board.notes();
@@ -154,6 +195,7 @@ mod tests {
     fn a_cluster_has_one_state_and_leaves_none_behind() {
         let metrics = Metrics::default();
         metrics.state("prod", "shop", None, Some("Healthy"));
+        metrics.members("prod", "shop", Some(Members { wanted: 3, ready_replicas: 1 }));
         metrics.state("prod", "shop", Some("Healthy"), Some("Degraded"));
         let text = metrics.text(&Board::default());
         assert!(
@@ -161,7 +203,14 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("Healthy"));
+        for line in [
+            "instances{namespace=\"prod\",name=\"shop\"} 3",
+            "ready_replicas{namespace=\"prod\",name=\"shop\"} 1",
+        ] {
+            assert!(text.contains(&format!("porpoise_cluster_{line}")), "{text}");
+        }
         metrics.state("prod", "shop", Some("Degraded"), None);
+        metrics.members("prod", "shop", None);
         assert!(!metrics.text(&Board::default()).contains("shop"));
     }
 }

@@ -5,11 +5,12 @@ pub mod http;
 
 use crate::context::Context;
 use crate::kubernetes::{CallError, chain};
+use crate::metrics::Members;
 use crate::observation::Observation;
 use crate::outcome::Outcome;
 use crate::status::{self, Written};
 use porpoise_core::plan::Plan;
-use porpoise_crds::MySQLCluster;
+use porpoise_crds::{InstanceRole, InstanceStatus, MySQLCluster};
 
 /// What can go wrong while reporting.
 #[derive(Debug, thiserror::Error, strum::IntoStaticStr)]
@@ -72,6 +73,7 @@ pub async fn pass(
 pub fn gone(context: &Context, uid: &str) {
     if let Some((namespace, name, state)) = context.memories.of(uid, |memory| memory.state.take()) {
         context.metrics.state(&namespace, &name, Some(state), None);
+        context.metrics.members(&namespace, &name, None);
     }
     context.memories.forget(uid);
     context.agents.forget(uid);
@@ -88,6 +90,15 @@ fn state(context: &Context, object: &MySQLCluster, plan: &Plan, outcome: &Outcom
     let shown = state.map(|state| (key.namespace.clone(), key.name.clone(), state));
     let before = context.memories.of(&uid, |memory| std::mem::replace(&mut memory.state, shown));
     context.metrics.state(&key.namespace, &key.name, before.map(|(_, _, state)| state), state);
+    context.metrics.members(&key.namespace, &key.name, state.map(|_| members(object, plan)));
+}
+
+fn members(object: &MySQLCluster, plan: &Plan) -> Members {
+    let could_take_over = |one: &&InstanceStatus| one.ready && one.role == InstanceRole::Replica;
+    Members {
+        wanted: object.spec.instances,
+        ready_replicas: plan.status.instances.iter().filter(could_take_over).count(),
+    }
 }
 
 fn log(object: &MySQLCluster, plan: &Plan, outcome: &Outcome) {
