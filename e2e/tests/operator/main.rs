@@ -1,6 +1,7 @@
 //! The operator itself: killed at every point, and left alone. These scenarios stop the installed operator for a while,
 //! so they are a program of their own and run one after the other.
 
+mod absent;
 mod idle;
 mod kills;
 
