@@ -3,6 +3,7 @@
 
 mod absent;
 mod idle;
+mod isolation;
 mod kills;
 
 /// Held by the scenario that runs: each of them needs the operator to itself.
