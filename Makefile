@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 RIG := cargo run --quiet -p porpoise-e2e --bin rig --
 SCENARIOS := cargo test -p porpoise-e2e
 
-.PHONY: demo test test-pure test-server test-cluster bench lint generate bundle down
+.PHONY: demo test test-pure test-server test-cluster durations bench lint generate bundle down
 
 ## A real three-node Kubernetes on this machine, and a MySQLCluster on it.
 demo:
@@ -24,6 +24,11 @@ test-server:
 ## The product as people run it, on the rig or (CLUSTER=current) on the cluster of KUBECONFIG.
 test-cluster:
 	$(SCENARIOS)
+
+## Everything, and how long each suite took: docs/src/test-durations.md
+durations:
+	mkdir -p $(CACHE) && $(MAKE) test 2>&1 | tee $(CACHE)/test.log
+	cargo run --quiet -p porpoise-e2e --bin durations < $(CACHE)/test.log
 
 ## Figures, with the floor of the same run: docs/benchmarks/results.json. One case: make bench CASE=failover-kill CYCLES=10
 bench:
