@@ -3,6 +3,7 @@
 use crate::member::Member;
 use crate::mysql::{Meaning, Session, SqlError, statements};
 use crate::supervise::Supervisor;
+use porpoise_core::gtid::GtidSet;
 use porpoise_core::protocol::{DataState, Term};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -108,6 +109,7 @@ impl Facts {
                 retrieved: row.gtids("retrieved")?,
                 purged: row.gtids("purged")?,
                 history: 0,
+                strays: String::new(),
                 settled: applied_all && !receiver.is_active(),
                 waiting_commits: row.number("waiting")?.unwrap_or(0).unsigned_abs(),
             },
@@ -129,7 +131,7 @@ impl Facts {
 
     async fn read_all(session: &Session) -> Result<Self, SqlError> {
         let mut facts = Self::read(session, LIMIT).await?;
-        facts.data.history = history(session).await?;
+        (facts.data.history, facts.data.strays) = history(session).await?;
         if facts.receiver != Thread::None {
             facts.replication = replication(session, facts.applied_all).await?;
         }
@@ -137,13 +139,17 @@ impl Facts {
     }
 }
 
-/// Term of the last term record.
-async fn history(session: &Session) -> Result<Term, SqlError> {
-    match session.rows(statements::history(), LIMIT).await {
-        Ok(rows) => Ok(rows.first().map_or(Ok(None), |row| row.number("term"))?.unwrap_or(0)),
-        Err(error) if error.meaning() == Meaning::Missing => Ok(0),
-        Err(error) => Err(error),
-    }
+/// Term of the last term record, and what neither its writer had then nor came from it since.
+async fn history(session: &Session) -> Result<(Term, String), SqlError> {
+    let rows = match session.rows(statements::history(), LIMIT).await {
+        Err(error) if error.meaning() == Meaning::Missing => Vec::new(),
+        rows => rows?,
+    };
+    let Some(row) = rows.first() else { return Ok((0, String::new())) };
+    let writer = row.text("server")?.unwrap_or_default();
+    let beyond = row.gtids("beyond")?;
+    let strays = GtidSet::parse(&beyond).map_or(beyond, |set| set.without_source(&writer).to_string());
+    Ok((row.number("term")?.unwrap_or(0), strays))
 }
 
 async fn replication(session: &Session, applied_all: bool) -> Result<Option<Replication>, SqlError> {

@@ -162,7 +162,9 @@ impl MemberState {
     fn gist(&self) -> Self {
         let mut gist = Self { change: 0, message: String::new(), ..self.clone() };
         if let Some(data) = &mut gist.data {
-            *data = DataState { history: data.history, settled: data.settled, ..DataState::default() };
+            let strays = std::mem::take(&mut data.strays);
+            *data =
+                DataState { history: data.history, strays, settled: data.settled, ..DataState::default() };
         }
         if let Role::Replica { lag_seconds, .. } = &mut gist.role {
             *lag_seconds = None;
@@ -290,6 +292,10 @@ pub struct DataState {
     pub purged: String,
     /// Term of the last term record that was executed; 0 if none.
     pub history: Term,
+    /// Transactions that the primary of that term neither had when it began nor wrote itself: they came another way, and their
+    /// order is not the primary's. Empty in a member that only ever received from primaries in turn.
+    #[serde(default)]
+    pub strays: String,
     /// Whether the member reads the source's transactions no more and has applied all it received.
     pub settled: bool,
     /// Commits that wait for acknowledgement right now.

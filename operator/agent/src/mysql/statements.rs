@@ -82,9 +82,15 @@ pub fn facts() -> Statement {
     )
 }
 
-/// Highest term recorded in the data.
+/// Highest term recorded in the data, who wrote the record, and what is executed that the writer did not have then.
 pub fn history() -> Statement {
-    Statement::new("history", format!("SELECT COALESCE(MAX(term), 0) AS term FROM {PRIVATE_SCHEMA}.term"))
+    Statement::new(
+        "history",
+        format!(
+            "SELECT term, server, GTID_SUBTRACT(@@GLOBAL.gtid_executed, base) AS beyond FROM {PRIVATE_SCHEMA}.term \
+             ORDER BY term DESC LIMIT 1"
+        ),
+    )
 }
 
 /// Errors and lag of the channel.
@@ -341,7 +347,8 @@ pub fn create_schema() -> Statement {
 pub fn create_table(name: &'static str) -> Statement {
     let columns = match name {
         "term" => {
-            "term BIGINT NOT NULL PRIMARY KEY, instance VARCHAR(255) NOT NULL, at TIMESTAMP(6) NOT NULL"
+            "term BIGINT NOT NULL PRIMARY KEY, instance VARCHAR(255) NOT NULL, server CHAR(36) NOT NULL, \
+             base LONGTEXT NOT NULL, at TIMESTAMP(6) NOT NULL"
         }
         "heartbeat" => "id INT NOT NULL PRIMARY KEY, beat BIGINT NOT NULL, at TIMESTAMP(6) NOT NULL",
         _ => "id INT NOT NULL PRIMARY KEY, digest CHAR(64) NOT NULL, at TIMESTAMP(6) NOT NULL",
@@ -355,13 +362,15 @@ pub fn create_table(name: &'static str) -> Statement {
 /// The private tables.
 pub const PRIVATE_TABLES: [&str; 3] = ["term", "heartbeat", "accounts_state"];
 
-/// The term record: returns when enough members have it.
+/// The term record: returns when enough members have it. It holds what its writer had before; when it is written again, that
+/// stays.
 pub fn record_term(term: Term, instance: &str) -> Result<Statement, QuoteError> {
     let instance = quote::literal(instance)?;
     Ok(Statement::new(
         "record_term",
         format!(
-            "INSERT INTO {PRIVATE_SCHEMA}.term (term, instance, at) VALUES ({term}, {instance}, NOW(6)) \
+            "INSERT INTO {PRIVATE_SCHEMA}.term (term, instance, server, base, at) \
+             VALUES ({term}, {instance}, @@GLOBAL.server_uuid, @@GLOBAL.gtid_executed, NOW(6)) \
              ON DUPLICATE KEY UPDATE instance = {instance}, at = NOW(6)"
         ),
     ))

@@ -12,6 +12,7 @@ mod governor;
 mod hazards;
 mod rejoin;
 mod sql;
+mod strays;
 mod together;
 mod transactions;
 mod world;

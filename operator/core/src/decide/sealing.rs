@@ -173,6 +173,10 @@ fn is_better(
     if next_data.history != best_data.history {
         return next_data.history > best_data.history;
     }
+    // In an order of its own: what it has may be more, and still lack what was acknowledged (H22).
+    if next_data.strays.is_empty() != best_data.strays.is_empty() {
+        return next_data.strays.is_empty();
+    }
     let (Some(next_set), Some(best_set)) = (executed(next), executed(best)) else {
         return executed(next).is_some();
     };

@@ -1,6 +1,6 @@
 //! What survives on a member's volume.
 
-use super::transaction::{Gtid, Gtids, Kind, Transaction};
+use super::transaction::{Bases, Gtid, Gtids, Kind, Transaction};
 use crate::fixture;
 use crate::member::{Identity, Promise, Volume};
 use crate::protocol::Term;
@@ -132,11 +132,24 @@ impl Disk {
 
     /// Term of the last term record.
     pub(super) fn history(&self) -> Term {
-        let record = |one: &Transaction| match one.kind {
-            Kind::TermRecord(term) => Some(term),
+        self.record().map_or(0, |(term, _)| term)
+    }
+
+    /// The term record of the highest term.
+    fn record(&self) -> Option<(Term, &Transaction)> {
+        let records = self.log.iter().rev().filter_map(|one| match one.kind {
+            Kind::TermRecord(term) => Some((term, one)),
             Kind::Write | Kind::Beat => None,
-        };
-        self.log.iter().rev().find_map(record).unwrap_or(0)
+        });
+        // The first of its term: a later one repeats it.
+        records.max_by_key(|(term, _)| *term)
+    }
+
+    /// What is executed that the last term record's writer neither had then nor wrote itself.
+    pub(super) fn strays(&self, bases: &Bases) -> Gtids {
+        let Some((_, record)) = self.record() else { return Gtids::default() };
+        let beyond = bases.get(record).map_or_else(Gtids::default, |base| self.executed.minus(base));
+        beyond.minus(&beyond.of_server(record.gtid.server))
     }
 }
 

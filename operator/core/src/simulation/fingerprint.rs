@@ -82,6 +82,9 @@ impl<'a> Walk<'a> {
         for one in all {
             let names = (self.servers.number(one.gtid.server), self.contents.number(one.content));
             self.add((names, one.gtid.number, one.kind));
+            if let Some(base) = self.world.bases.get(one) {
+                self.set(base);
+            }
         }
     }
 

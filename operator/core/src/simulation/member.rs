@@ -3,7 +3,7 @@
 use super::disk::Disk;
 use super::planted::Planted;
 use super::server::{Receiver, Server};
-use super::transaction::{Gtid, uuid};
+use super::transaction::{Bases, Gtid, uuid};
 use crate::fixture;
 use crate::member::{self, Goal, Standing, Verdict};
 use crate::protocol::{DataState, DiskState, MemberState, Order, Role, Seen, ServerPhase, Term};
@@ -252,8 +252,8 @@ impl Member {
     }
 
     /// The agent looks at mysqld.
-    pub(super) fn look(&mut self, planted: Option<Planted>) {
-        let data = self.data(planted);
+    pub(super) fn look(&mut self, bases: &Bases, planted: Option<Planted>) {
+        let data = self.data(bases, planted);
         let (Some(agent), Some(server)) = (&mut self.agent, &self.server) else { return };
         agent.sight = Some(Sight {
             run: server.run,
@@ -267,7 +267,7 @@ impl Member {
         });
     }
 
-    fn data(&self, planted: Option<Planted>) -> DataState {
+    fn data(&self, bases: &Bases, planted: Option<Planted>) -> DataState {
         let active = self.server.as_ref().is_some_and(|server| server.receiver.is_active());
         let unapplied = match planted {
             Some(Planted::ExecutedInsteadOfReceived) => false,
@@ -282,6 +282,10 @@ impl Member {
             history: match planted {
                 Some(Planted::HistoryByFollowedPrimary) => self.disk.history().max(self.disk.followed_term),
                 _ => self.disk.history(),
+            },
+            strays: match planted {
+                Some(Planted::StraysForgotten) => String::new(),
+                _ => self.disk.strays(bases).text(),
             },
             settled: !unapplied && (!active || sealed_open),
             waiting_commits: u64::try_from(self.disk.tail.len()).unwrap_or(0),

@@ -116,7 +116,7 @@ impl World {
         }
         if self.calm || !self.slow || !self.dice.once_in(3) {
             let planted = self.planted;
-            self.members[index].look(planted);
+            self.members[index].look(&self.bases, planted);
         }
         let state = self.members[index].state()?;
         self.operators[operator].heard[index] = self.now;

@@ -24,6 +24,8 @@ pub enum Planted {
     ClaimTooEarly,
     /// The primary waits for fewer acknowledgements before that is recorded (H21).
     ClaimTooLate,
+    /// The primary waits for fewer acknowledgements before it takes back what was proven (H21).
+    LoweredTooLate,
     /// A member leaves the claim before the others have what only it had (H21).
     LeavesTooEarly,
     /// Commits under way do not count when a member leaves that acknowledged them (H21).
@@ -32,6 +34,8 @@ pub enum Planted {
     OrderWithoutTermCheck,
     /// An agent takes orders that were decided on an older state of it.
     OrderWithoutSeen,
+    /// A member that received past the primary may be chosen like any other (H22).
+    StraysForgotten,
     /// A deposed primary keeps its tail and follows on (H22).
     TailKept,
     /// A start of mysqld takes no notice of a copy that was not finished.

@@ -115,6 +115,9 @@ impl World {
         let reign = self.members[index].agent.as_ref().and_then(|agent| agent.reign);
         match reign.filter(|reign| Some(reign.run) == run && reign.term == wanted.term) {
             None => self.begin_reign(index, wanted),
+            Some(reign) if reign.proven_k.is_some_and(|proven| proven > wanted.k) => {
+                self.lower(index, wanted, reign)
+            }
             Some(reign) if reign.proven_k != Some(wanted.k) => self.prove(index, wanted, reign),
             Some(_) => {
                 self.set_acknowledgement(index, wanted.k) || self.admit(index, wanted) || self.nudge(index)
@@ -176,13 +179,24 @@ impl World {
         self.members[index].stand(Stance::Primary { term, proven_k: None, admitting: false });
     }
 
+    /// Notes that fewer acknowledgements are proven, before the server waits for fewer.
+    fn lower(&mut self, index: usize, wanted: Promotion, reign: Reign) -> bool {
+        if self.planted == Some(Planted::LoweredTooLate) && self.set_acknowledgement(index, wanted.k) {
+            return true;
+        }
+        let Some((agent, _)) = self.running(index) else { return false };
+        let reign = Reign { proven_k: Some(wanted.k), proof: None, ..reign };
+        agent.reign = Some(reign);
+        self.stand_as(index, reign);
+        true
+    }
+
     /// Shows by a write that `k` acknowledgements arrive.
     fn prove(&mut self, index: usize, wanted: Promotion, reign: Reign) -> bool {
         if self.set_acknowledgement(index, wanted.k) {
             return true;
         }
         let arrived = match (reign.proven_k, reign.proof) {
-            (Some(old), _) if wanted.k < old => true,
             (_, Some(gtid)) if self.members[index].disk.executed.has(gtid) => true,
             (_, Some(_)) => return self.nudge(index),
             (before, None) => {

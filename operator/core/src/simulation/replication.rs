@@ -14,6 +14,9 @@ impl World {
         let number = disk.logged().next_number(disk.uuid)?;
         let gtid = Gtid { server: disk.uuid, number };
         let content = self.numbers.content();
+        if let Kind::TermRecord(_) = kind {
+            self.bases.note(content, disk.executed.clone());
+        }
         disk.tail.push(Transaction { gtid, content, kind });
         self.note(|| format!("{} writes {gtid:?} {kind:?}", NAMES[index]));
         Some(gtid)

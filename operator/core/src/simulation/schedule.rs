@@ -44,8 +44,8 @@ const TROUBLES: [Trouble; 13] = [
 /// The troubles in which a planted bug shows soonest; half of its schedules have just these.
 fn theme(planted: Planted) -> &'static [Trouble] {
     use Trouble::{
-        Clock, Late, MemberCrash, MemberCut, NodeCrash, OperatorCrash, OperatorCut, Scale, ServerCrash,
-        Split, Volume,
+        Clock, Late, MemberCrash, MemberCut, NodeCrash, OperatorCrash, OperatorCut, Pause, Scale,
+        ServerCrash, Split, Volume,
     };
     match planted {
         Planted::OneSealTooFew
@@ -63,9 +63,11 @@ fn theme(planted: Planted) -> &'static [Trouble] {
             &[Late, Scale, MemberCut, OperatorCut, MemberCrash, ServerCrash, Split]
         }
         Planted::NonMemberAcknowledges => &[Scale, MemberCut, MemberCrash, Volume],
-        Planted::ClaimTooEarly | Planted::ClaimTooLate | Planted::LeavesTooEarly => {
-            &[Scale, MemberCrash, MemberCut, Clock]
-        }
+        Planted::ClaimTooEarly
+        | Planted::ClaimTooLate
+        | Planted::LoweredTooLate
+        | Planted::LeavesTooEarly => &[Scale, MemberCrash, MemberCut, Clock],
+        Planted::StraysForgotten => &[Pause, Volume, MemberCrash, ServerCrash],
         Planted::OwnedForgotten => &[Volume, ServerCrash],
         Planted::IntentLost => &[ServerCrash, MemberCrash, Volume, Volume],
         Planted::CloneKeepsUuid => &[ServerCrash, MemberCrash, MemberCut, Volume, Clock],

@@ -107,6 +107,10 @@ pub(super) fn planted(planted: Planted) -> Option<Scope> {
             }
             Planted::ClaimTooLate => scope("2 members scaled to 1, 1 write, 1 crash", pair, &[Fault::Member])
                 .with(|allowed| allowed.scales = &[1]),
+            Planted::LoweredTooLate => {
+                scope("2 members scaled to 1 and to 2, 1 write, 1 crash", pair, &[Fault::Member])
+                    .with(|allowed| allowed.scales = &[1, 2])
+            }
             Planted::LeavesTooEarly => {
                 scope("3 members scaled to 2, 1 write, 1 crash, agents whole", three, &[Fault::Member])
                     .with(|allowed| (allowed.grain, allowed.scales) = (Grain::Goal, &[2]))
@@ -134,6 +138,7 @@ pub(super) fn planted(planted: Planted) -> Option<Scope> {
             }
             Planted::PromiseNotPersisted
             | Planted::LengthAlone
+            | Planted::StraysForgotten
             | Planted::HistoryByFollowedPrimary
             | Planted::SealKeepsReceiving
             | Planted::NonMemberAcknowledges

@@ -32,6 +32,20 @@ pub(super) struct Transaction {
     pub(super) kind: Kind,
 }
 
+/// What the writer of each term record had before it: the record holds it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bases(Vec<(u16, Gtids)>);
+
+impl Bases {
+    pub(super) fn note(&mut self, content: u16, base: Gtids) {
+        self.0.push((content, base));
+    }
+
+    pub(super) fn get(&self, record: &Transaction) -> Option<&Gtids> {
+        self.0.iter().find(|(content, _)| *content == record.content).map(|(_, base)| base)
+    }
+}
+
 /// A set of identifiers: the numbers of each server as bits, ordered by server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Gtids(Vec<(u16, u128)>);
@@ -50,6 +64,12 @@ impl Gtids {
             Ok(index) => self.0[index].1 |= 1 << gtid.number,
             Err(index) => self.0.insert(index, (gtid.server, 1 << gtid.number)),
         }
+    }
+
+    /// What is here and not there.
+    pub(super) fn minus(&self, other: &Self) -> Self {
+        let rest = self.0.iter().map(|(server, bits)| (*server, bits & !other.bits(*server)));
+        Self(rest.filter(|(_, bits)| *bits != 0).collect())
     }
 
     pub(super) fn covers(&self, other: &Self) -> bool {

@@ -7,6 +7,7 @@ use super::network::Network;
 use super::operator::Operator;
 use super::planted::Planted;
 use super::server::Server;
+use super::transaction::Bases;
 use porpoise_crds::MySQLClusterStatus;
 
 /// The object as the API server has it.
@@ -68,6 +69,7 @@ pub(super) struct World {
     pub(super) network: Network,
     pub(super) ledger: Ledger,
     pub(super) numbers: Numbers,
+    pub(super) bases: Bases,
     /// Nothing fails any more, and what is told is fresh.
     pub(super) calm: bool,
     /// Appliers are slow.
@@ -93,6 +95,7 @@ impl World {
             network: Network::default(),
             ledger: Ledger::default(),
             numbers: Numbers::default(),
+            bases: Bases::default(),
             calm: false,
             slow: false,
             lagging: false,

@@ -72,6 +72,21 @@ fn h24_history_beats_length() {
 }
 
 #[test]
+fn h22_a_member_that_received_past_the_primary_is_not_chosen_although_it_has_more() {
+    let mut world = World::healthy(3);
+    let strays = "0000000f-0000-4000-8000-000000000000:1-7";
+    let member = world.member("shop-1");
+    member.executes(strays);
+    member.state.data.as_mut().unwrap().strays = strays.to_owned();
+    world.write(false);
+    world.crash("shop-0");
+    for _ in 0..40 {
+        world.pass();
+    }
+    assert_eq!(world.primary(), "shop-2");
+}
+
+#[test]
 fn a16_two_of_three_members_silent_is_a_missing_quorum_not_a_guess() {
     let mut world = World::healthy(3);
     let term = world.status().term;

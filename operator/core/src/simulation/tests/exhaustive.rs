@@ -130,6 +130,11 @@ fn h21_a_claim_too_late() {
 }
 
 #[test]
+fn h21_a_proof_taken_back_too_late() {
+    is_found(Planted::LoweredTooLate);
+}
+
+#[test]
 fn h21_a_member_that_leaves_too_early() {
     is_found(Planted::LeavesTooEarly);
 }
