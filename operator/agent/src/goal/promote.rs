@@ -39,6 +39,7 @@ pub(super) async fn step(pursuit: &Arc<Pursuit>, run: u64, wanted: Wanted) -> Re
     if !reigns(pursuit, run, wanted.term) && !begin(pursuit, run, wanted).await? {
         return Ok(Progress::Waits("applying what was received".into()));
     }
+    lower(pursuit, run, wanted)?;
     if proven(pursuit) == Some(wanted.k) {
         // An order that was replaced before it was proven may have left a larger count, which nobody acknowledges.
         let facts = pursuit.look().await?;
@@ -62,6 +63,20 @@ fn reigns(pursuit: &Pursuit, run: u64, term: Term) -> bool {
 
 fn proven(pursuit: &Pursuit) -> Option<i32> {
     pursuit.memory().reign.as_ref().and_then(|reign| reign.proven_k)
+}
+
+/// Whatever was acknowledged by more was acknowledged by fewer. That is noted before the server waits for fewer: an order
+/// that comes in between must not find the larger count proven, for commits may have got through without it.
+fn lower(pursuit: &Pursuit, run: u64, wanted: Wanted) -> Result<(), GoalError> {
+    if proven(pursuit).is_none_or(|proven| proven <= wanted.k) {
+        return Ok(());
+    }
+    rejoin::note_reign(pursuit, wanted.term, wanted.k)?;
+    if let Some(reign) = pursuit.memory().reign.as_mut() {
+        reign.proven_k = Some(wanted.k);
+    }
+    stand(pursuit, run);
+    Ok(())
 }
 
 /// Opens writes to the agent alone; false while received transactions are still being applied.
@@ -146,8 +161,6 @@ async fn prove(pursuit: &Arc<Pursuit>, run: u64, wanted: Wanted) -> Result<(), G
     rejoin::note_reign(pursuit, term, k)?;
     set_acknowledgement(pursuit, &facts, k).await?;
     match proven(pursuit) {
-        // Whatever was acknowledged by more was acknowledged by fewer.
-        Some(old) if k < old => {}
         Some(_) => write(pursuit, statements::beat(BARRIER)).await?,
         None => record_term(pursuit, term).await?,
     }
