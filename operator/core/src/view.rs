@@ -47,7 +47,7 @@ impl Ages {
         self.0.get(&moment).copied().unwrap_or_default()
     }
 
-    /// The moments that decisions count from: an operation, a request, a lost primary, a deletion.
+    /// The moments that decisions count from: an operation, a change of the primary, a request, a lost primary, a deletion.
     pub fn moments(object: &MySQLCluster) -> Vec<Timestamp> {
         let status = object.status.as_ref();
         let operation = status.and_then(|status| status.operation.as_ref()).map(|one| one.started_at.0);
@@ -56,7 +56,9 @@ impl Ages {
         let writable = conditions.iter().find(|one| one.type_ == "Writable");
         let writable = writable.map(|one| one.last_transition_time.0);
         let deletion = object.metadata.deletion_timestamp.as_ref().map(|time| time.0);
-        [operation, request, writable, deletion].into_iter().flatten().collect()
+        let changes = status.into_iter().flat_map(|status| [&status.last_switchover, &status.last_failover]);
+        let changes = changes.flatten().map(|change| change.started_at.0);
+        [operation, request, writable, deletion].into_iter().flatten().chain(changes).collect()
     }
 
     /// The ages that a clock shows which nobody sets.

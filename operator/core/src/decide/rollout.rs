@@ -1,6 +1,6 @@
 //! Restarting Pods whose template is older than the `StatefulSet`'s: replicas first, the primary last (C8).
 
-use super::follower::is_healthy_follower;
+use super::follower::{is_caught_up, is_healthy_follower};
 use super::handover;
 use super::patience;
 use super::roster::{Roster, reigns_in};
@@ -56,13 +56,18 @@ fn all_is_well(roster: &Roster<'_>, primary: &MemberState) -> bool {
     let others = roster.claim.members.iter().filter(|member| member.name != primary.instance);
     let followed = others
         .map(|member| roster.member(member))
-        .all(|state| state.is_some_and(|state| is_healthy_follower(roster, primary, state)));
+        .all(|state| state.is_some_and(|state| may_take_over(roster, primary, state)));
     let ready = roster
         .wanted()
         .iter()
         .all(|name| roster.view.pods.get(name).is_some_and(|pod| pod.ready && !pod.terminating));
     let complete = roster.claim.members.len() == roster.wanted().len();
     admits && followed && ready && complete && roster.cluster.is_complete(roster.claim)
+}
+
+/// Readiness says nothing about lag (ADR 0017): one member after the other is caught up before the next one is touched.
+fn may_take_over(roster: &Roster<'_>, primary: &MemberState, state: &MemberState) -> bool {
+    is_healthy_follower(roster, primary, state) && is_caught_up(primary, state)
 }
 
 /// Whether the Pod was made from an older template.
