@@ -105,10 +105,7 @@ pub(super) fn run(seed: u64, planted: Option<Planted>, traced: bool) -> World {
     }
     let mut world = schedule.world;
     world.note(|| "everything heals".to_owned());
-    world.recover();
-    if world.violation.is_none() {
-        world.check_rest();
-    }
+    world.recover_and_rest();
     world
 }
 

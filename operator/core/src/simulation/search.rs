@@ -209,10 +209,7 @@ fn heal(world: &World) -> World {
     let mut world = world.clone();
     world.dice = Dice::new(1);
     world.note(|| "everything heals".to_owned());
-    world.recover();
-    if world.violation.is_none() {
-        world.check_rest();
-    }
+    world.recover_and_rest();
     world
 }
 
