@@ -2,13 +2,17 @@
 //!
 //! Values come in through `quote` or are numbers. One statement per call.
 
+mod accounts;
+mod clients;
 mod components;
+mod private;
 
+pub use accounts::*;
+pub use clients::*;
 pub use components::{component_urn, components, install_component, plugin_directory};
+pub use private::*;
 
-use super::quote::{self, QuoteError, Quoted};
-use porpoise_core::names::PRIVATE_SCHEMA;
-use porpoise_core::protocol::Term;
+use super::quote::{self, QuoteError};
 use sqlx::AssertSqlSafe;
 use std::net::IpAddr;
 use std::path::Path;
@@ -82,17 +86,6 @@ pub fn facts() -> Statement {
     )
 }
 
-/// Highest term recorded in the data, who wrote the record, and what is executed that the writer did not have then.
-pub fn history() -> Statement {
-    Statement::new(
-        "history",
-        format!(
-            "SELECT term, server, GTID_SUBTRACT(@@GLOBAL.gtid_executed, base) AS beyond FROM {PRIVATE_SCHEMA}.term \
-             ORDER BY term DESC LIMIT 1"
-        ),
-    )
-}
-
 /// Errors and lag of the channel.
 pub fn replication() -> Statement {
     Statement::new(
@@ -146,59 +139,6 @@ pub fn lift_super_read_only() -> Statement {
     Statement::new("lift_super_read_only", "SET GLOBAL super_read_only = OFF")
 }
 
-/// Sessions of clients. The agent's own, the server's threads and replicas are left out: one that is just connecting would
-/// try again only after a second.
-pub fn client_sessions(agent: &str, replication: &str) -> Result<Statement, QuoteError> {
-    Ok(Statement::new(
-        "client_sessions",
-        format!(
-            "SELECT PROCESSLIST_ID AS id FROM performance_schema.threads WHERE TYPE = 'FOREGROUND' \
-             AND PROCESSLIST_ID IS NOT NULL AND PROCESSLIST_USER IS NOT NULL \
-             AND PROCESSLIST_USER NOT IN ('system user', 'event_scheduler', 'unauthenticated user', {}, {}) \
-             AND COALESCE(PROCESSLIST_COMMAND, '') NOT LIKE 'Binlog Dump%'",
-            quote::literal(agent)?,
-            quote::literal(replication)?
-        ),
-    ))
-}
-
-/// Transactions of clients that have written and have been open for over a second, the oldest first; no more than a
-/// hundred. What is prepared for `XA COMMIT` stays where it is when its session ends.
-pub fn long_transactions(agent: &str) -> Result<Statement, QuoteError> {
-    Ok(Statement::new(
-        "long_transactions",
-        format!(
-            "SELECT x.trx_mysql_thread_id AS id, e.TIMER_WAIT DIV 1000000000000 AS age \
-             FROM information_schema.INNODB_TRX AS x \
-             JOIN performance_schema.threads AS t ON t.PROCESSLIST_ID = x.trx_mysql_thread_id \
-             JOIN performance_schema.events_transactions_current AS e ON e.THREAD_ID = t.THREAD_ID \
-             WHERE x.trx_rows_modified > 0 AND e.STATE = 'ACTIVE' AND e.TIMER_WAIT > 1000000000000 \
-             AND t.PROCESSLIST_USER NOT IN ('system user', {}) AND COALESCE(e.XA_STATE, '') <> 'PREPARED' \
-             ORDER BY e.TIMER_WAIT DESC LIMIT 100",
-            quote::literal(agent)?
-        ),
-    ))
-}
-
-/// How many clients run a statement or have a transaction open. The operator's own accounts do not count: a clone or a
-/// backup may take hours, and whoever wants it comes again.
-pub fn busy_clients(own: &[String]) -> Result<Statement, QuoteError> {
-    let own: Vec<String> = own
-        .iter()
-        .map(|user| quote::literal(user).map(|quoted| quoted.to_string()))
-        .collect::<Result<_, _>>()?;
-    Ok(Statement::new(
-        "busy_clients",
-        format!(
-            "SELECT COUNT(*) AS busy FROM performance_schema.threads AS t WHERE t.TYPE = 'FOREGROUND' \
-             AND t.PROCESSLIST_USER NOT IN ('system user', 'event_scheduler', 'unauthenticated user', {}) \
-             AND (COALESCE(t.PROCESSLIST_COMMAND, 'Sleep') <> 'Sleep' OR t.PROCESSLIST_ID IN \
-             (SELECT trx_mysql_thread_id FROM information_schema.innodb_trx))",
-            own.join(", ")
-        ),
-    ))
-}
-
 /// The applier's coordinator.
 pub fn applier_session() -> Statement {
     Statement::new(
@@ -206,11 +146,6 @@ pub fn applier_session() -> Statement {
         "SELECT t.PROCESSLIST_ID AS id FROM performance_schema.replication_applier_status_by_coordinator AS c \
          JOIN performance_schema.threads AS t USING (THREAD_ID) WHERE c.CHANNEL_NAME = ''",
     )
-}
-
-/// Ends a session.
-pub fn kill(id: i64) -> Statement {
-    Statement::new("kill", format!("KILL {id}"))
 }
 
 /// Switches the source's waiting for acknowledgements.
@@ -326,127 +261,6 @@ pub fn change_source(
              SOURCE_RETRY_COUNT = 1000000000, GET_SOURCE_PUBLIC_KEY = 0"
         ),
     ))
-}
-
-/// Tables of the private schema that are there.
-pub fn private_tables() -> Statement {
-    Statement::new(
-        "private_tables",
-        format!(
-            "SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{PRIVATE_SCHEMA}'"
-        ),
-    )
-}
-
-/// Makes the private schema.
-pub fn create_schema() -> Statement {
-    Statement::new("create_schema", format!("CREATE SCHEMA IF NOT EXISTS {PRIVATE_SCHEMA}"))
-}
-
-/// Makes one of the private tables.
-pub fn create_table(name: &'static str) -> Statement {
-    let columns = match name {
-        "term" => {
-            "term BIGINT NOT NULL PRIMARY KEY, instance VARCHAR(255) NOT NULL, server CHAR(36) NOT NULL, \
-             base LONGTEXT NOT NULL, at TIMESTAMP(6) NOT NULL"
-        }
-        "heartbeat" => "id INT NOT NULL PRIMARY KEY, beat BIGINT NOT NULL, at TIMESTAMP(6) NOT NULL",
-        _ => "id INT NOT NULL PRIMARY KEY, digest CHAR(64) NOT NULL, at TIMESTAMP(6) NOT NULL",
-    };
-    Statement::new(
-        "create_table",
-        format!("CREATE TABLE IF NOT EXISTS {PRIVATE_SCHEMA}.{name} ({columns}) ENGINE = InnoDB"),
-    )
-}
-
-/// The private tables.
-pub const PRIVATE_TABLES: [&str; 3] = ["term", "heartbeat", "accounts_state"];
-
-/// The term record: returns when enough members have it. It holds what its writer had before; when it is written again, that
-/// stays.
-pub fn record_term(term: Term, instance: &str) -> Result<Statement, QuoteError> {
-    let instance = quote::literal(instance)?;
-    Ok(Statement::new(
-        "record_term",
-        format!(
-            "INSERT INTO {PRIVATE_SCHEMA}.term (term, instance, server, base, at) \
-             VALUES ({term}, {instance}, @@GLOBAL.server_uuid, @@GLOBAL.gtid_executed, NOW(6)) \
-             ON DUPLICATE KEY UPDATE instance = {instance}, at = NOW(6)"
-        ),
-    ))
-}
-
-/// A write whose only purpose is to be acknowledged. Each `lane` has its own row, so that beats never wait for each
-/// other's row lock.
-pub fn beat(lane: u32) -> Statement {
-    Statement::new(
-        "beat",
-        format!(
-            "INSERT INTO {PRIVATE_SCHEMA}.heartbeat (id, beat, at) VALUES ({lane}, 1, NOW(6)) \
-             ON DUPLICATE KEY UPDATE beat = beat + 1, at = NOW(6)"
-        ),
-    )
-}
-
-/// The fingerprint of the accounts as they were last written.
-pub fn accounts_digest() -> Statement {
-    Statement::new(
-        "accounts_digest",
-        format!("SELECT digest FROM {PRIVATE_SCHEMA}.accounts_state WHERE id = 1"),
-    )
-}
-
-/// Remembers the fingerprint.
-pub fn store_accounts_digest(digest: &str) -> Result<Statement, QuoteError> {
-    let digest = quote::literal(digest)?;
-    Ok(Statement::new(
-        "store_accounts_digest",
-        format!(
-            "INSERT INTO {PRIVATE_SCHEMA}.accounts_state (id, digest, at) VALUES (1, {digest}, NOW(6)) \
-             ON DUPLICATE KEY UPDATE digest = {digest}, at = NOW(6)"
-        ),
-    ))
-}
-
-/// Makes an account if it is not there.
-pub fn create_user(account: &Quoted, password: &Quoted, needs_tls: bool) -> Statement {
-    let require = if needs_tls { "SSL" } else { "NONE" };
-    Statement::new(
-        "create_user",
-        format!(
-            "CREATE USER IF NOT EXISTS {account} IDENTIFIED WITH caching_sha2_password BY {password} REQUIRE {require}"
-        ),
-    )
-}
-
-/// Gives an account its password.
-pub fn alter_user(account: &Quoted, password: &Quoted, needs_tls: bool) -> Statement {
-    let require = if needs_tls { "SSL" } else { "NONE" };
-    Statement::new(
-        "alter_user",
-        format!("ALTER USER {account} IDENTIFIED WITH caching_sha2_password BY {password} REQUIRE {require}"),
-    )
-}
-
-/// Grants privileges on everything (`*.*`) or on one schema.
-pub fn grant(privileges: &'static str, schema: Option<&Quoted>, account: &Quoted) -> Statement {
-    let place = schema.map_or_else(|| "*.*".to_owned(), |schema| format!("{schema}.*"));
-    Statement::new("grant", format!("GRANT {privileges} ON {place} TO {account}"))
-}
-
-/// Makes the application's database.
-pub fn create_database(name: &Quoted) -> Statement {
-    Statement::new("create_database", format!("CREATE DATABASE IF NOT EXISTS {name}"))
-}
-
-/// The agent's own account, all there is, because it makes accounts and gives them what they need.
-pub fn grant_agent(account: &Quoted) -> Statement {
-    Statement::new("grant_agent", format!("GRANT ALL ON *.* TO {account} WITH GRANT OPTION"))
-}
-
-/// Nobody logs in as root: its password would be empty.
-pub fn lock_root() -> Statement {
-    Statement::new("lock_root", "ALTER USER 'root'@'localhost' ACCOUNT LOCK")
 }
 
 /// Says whom this server may be copied from.
