@@ -106,7 +106,8 @@ fn instance(cluster: &Cluster, view: &ClusterView, name: &str) -> InstanceStatus
     InstanceStatus {
         name: name.to_owned(),
         role: state.map_or(InstanceRole::Unknown, role),
-        ready: pod.is_some_and(|pod| pod.ready && !pod.terminating) && state.is_some_and(serves),
+        ready: pod.is_some_and(|pod| pod.ready && !pod.terminating)
+            && state.is_some_and(|state| serves(view, state)),
         version: state.and_then(|state| state.version.clone()),
         node: pod.and_then(|pod| pod.node.clone()),
         message: message(cluster, view, name),
@@ -134,10 +135,12 @@ fn role(state: &MemberState) -> InstanceRole {
     }
 }
 
-fn serves(state: &MemberState) -> bool {
+/// Whether it does its part in the recorded term: a deposed primary that was cut off still admits clients, in its own.
+fn serves(view: &ClusterView, state: &MemberState) -> bool {
+    let recorded = view.object.status.as_ref().and_then(|status| status.term);
     match &state.role {
-        Role::Primary { admitting, .. } => *admitting,
-        Role::Replica { receiving, applying, .. } => *receiving && *applying,
+        Role::Primary { term, admitting, .. } => *admitting && Some(*term) == recorded,
+        Role::Replica { term, receiving, applying, .. } => *receiving && *applying && Some(*term) == recorded,
         Role::Idle | Role::Sealed { .. } => false,
     }
 }
@@ -218,7 +221,7 @@ fn facts(cluster: &Cluster, view: &ClusterView, step: &Step, phase: Phase, ready
     let status = view.object.status.as_ref();
     let primary = status.and_then(|status| status.primary.as_deref()).unwrap_or_default();
     let term = status.and_then(|status| status.term);
-    let writable = view.answer(primary).is_some_and(|state| serves(state) && reigns_in(state) == term);
+    let writable = view.answer(primary).is_some_and(|state| serves(view, state) && reigns_in(state) == term);
     let resting = super::is_resting(phase);
     let why = if step.reason.is_empty() { "in progress" } else { step.reason.as_str() };
     let counts = format!("{ready} of {} instances are ready", cluster.instances);

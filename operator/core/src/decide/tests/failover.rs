@@ -215,3 +215,20 @@ fn a_primary_with_a_full_volume_is_replaced_when_its_writes_get_stuck() {
     passes(&mut world, 20);
     assert_ne!(world.primary(), "shop-0");
 }
+
+#[test]
+fn a_deposed_primary_that_still_admits_in_its_own_term_is_not_ready() {
+    let mut world = World::healthy(3);
+    let deposed = world.member("shop-0").state.role.clone();
+    world.crash("shop-0");
+    passes(&mut world, 40);
+    assert_ne!(world.primary(), "shop-0");
+    // It was only cut off.
+    let member = world.member("shop-0");
+    (member.up, member.state.role) = (true, deposed);
+    world.pass();
+    assert_ne!(world.phase(), Some(Phase::Healthy));
+    let status = world.status();
+    assert!(status.instances.iter().all(|one| one.ready == (one.name != "shop-0")), "{:?}", status.instances);
+    world.until(Phase::Healthy);
+}
