@@ -304,7 +304,9 @@ mod tests {
             let amount = Amount::parse(&format!("{number}{suffix}")).unwrap();
             let again = Amount::parse(&amount.to_string()).unwrap();
             prop_assert_eq!(amount, again);
-            prop_assert_eq!(amount.to_string(), again.to_string());
+            // 62.5Ki is written as 64000, and that as 64k, by the API server too: without a suffix nobody knows what it was.
+            let third = Amount::parse(&again.to_string()).unwrap();
+            prop_assert_eq!(again.to_string(), third.to_string());
         }
     }
 }
