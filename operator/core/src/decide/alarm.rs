@@ -1,12 +1,12 @@
 //! States that are never passed over in silence: each has a reason of its own and a sentence that says what to do
 //! (docs: "Bad states").
 
-use super::roster::{executed, is_running, possession};
+use super::roster::{executed, is_running, possession, reigns_in};
 use super::{components, follower};
 use crate::condition::{ConditionType, News};
 use crate::gtid::GtidSet;
 use crate::names::{DATA_VOLUME, RETAINED_BY};
-use crate::protocol::{DiskState, MemberState, Role, ServerPhase};
+use crate::protocol::{DiskState, MemberState, ServerPhase};
 use crate::validate::Cluster;
 use crate::view::{ClusterView, Look, Trouble, TroubleKind};
 use porpoise_crds::Phase;
@@ -189,8 +189,7 @@ fn members(view: &ClusterView) -> Vec<Alarm> {
 fn open_primary(view: &ClusterView) -> Option<&MemberState> {
     let status = view.object.status.as_ref()?;
     let state = view.answer(status.primary.as_deref()?)?;
-    let reigns = matches!(state.role, Role::Primary { term, .. } if Some(term) == status.term);
-    reigns.then_some(state)
+    (reigns_in(state).is_some() && reigns_in(state) == status.term).then_some(state)
 }
 
 /// Two servers of one UUID: the data directory of one is a copy of the other's, made behind our back.
@@ -223,7 +222,7 @@ fn astray(primary: &MemberState, state: &MemberState) -> Option<Alarm> {
         return Some(Alarm::new("ForeignHistory", sentence));
     }
     let (ours, theirs) = (possession(primary)?, possession(state)?);
-    let extra = theirs.subtract(&ours).without_source(primary.server_uuid.as_deref().unwrap_or_default());
+    let extra = follower::beyond(primary, &ours, &theirs);
     if !extra.is_empty() {
         return Some(Alarm::new("Diverged", diverged(primary, name, &extra)));
     }

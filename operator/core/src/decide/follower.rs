@@ -19,9 +19,9 @@ pub(super) fn needs_clone(primary: &MemberState, state: &MemberState) -> bool {
         && primary.data.as_ref().is_some_and(|data| data.waiting_commits == 0);
     // By what it executed: a clone that failed half-way may leave a receiver that knows more than the data.
     let blank = executed(state).is_none_or(|set| set.is_empty());
-    // Transactions of the reigning primary itself may be here before it shows them (H12).
-    let foreign = theirs.subtract(&ours).without_source(primary.server_uuid.as_deref().unwrap_or_default());
-    !foreign.is_empty() || !executed(state).is_some_and(|set| set.contains(&purged)) || (blank && serves)
+    !beyond(primary, &ours, &theirs).is_empty()
+        || !executed(state).is_some_and(|set| set.contains(&purged))
+        || (blank && serves)
 }
 
 /// Whether the member has data and not one transaction of it is the primary's: whose it is nobody knows, and it is replaced
@@ -32,6 +32,12 @@ pub(super) fn is_foreign(primary: &MemberState, state: &MemberState) -> bool {
     };
     let own = theirs.without_source(primary.server_uuid.as_deref().unwrap_or_default());
     !ours.is_empty() && !own.is_empty() && theirs.intersect(&ours).is_empty()
+}
+
+/// What a member has that leads away from the primary. Transactions of the reigning primary itself may be there before it
+/// shows them (H12).
+pub(super) fn beyond(primary: &MemberState, ours: &GtidSet, theirs: &GtidSet) -> GtidSet {
+    theirs.subtract(ours).without_source(primary.server_uuid.as_deref().unwrap_or_default())
 }
 
 fn purged(state: &MemberState) -> Option<GtidSet> {
