@@ -240,10 +240,7 @@ async fn a_blank_member_receives_what_its_instance_once_wrote() {
     sealed(&world, 0, 2).await;
     world.level(1, 0).await;
     world.promote(1, 2, 0).await;
-    world.members[0].crash();
-    for directory in ["volume/data", "volume/porpoise"] {
-        std::fs::remove_dir_all(world.members[0].path(directory)).unwrap();
-    }
+    world.members[0].lose_volume();
     world.start(0);
     world.running(0).await;
     world.follow(0, 2, 1, true).await;

@@ -25,10 +25,7 @@ async fn h22_a_replica_that_received_past_the_primary_says_so() {
     assert_eq!(world.state(2).await.data.unwrap().strays, "");
 
     world.promote(1, 2, 0).await;
-    world.members[0].crash();
-    for directory in ["volume/data", "volume/porpoise"] {
-        std::fs::remove_dir_all(world.members[0].path(directory)).unwrap();
-    }
+    world.members[0].lose_volume();
     world.start(0);
     world.running(0).await;
     world.follow(0, 2, 1, true).await;

@@ -438,6 +438,14 @@ impl Member {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.mysqld_pid()), signal).unwrap();
     }
 
+    /// Everything ends, and what was on the volume is gone.
+    pub fn lose_volume(&mut self) {
+        self.crash();
+        for directory in ["volume/data", "volume/porpoise"] {
+            std::fs::remove_dir_all(self.path(directory)).unwrap();
+        }
+    }
+
     /// Ends agent and server at once, as when the machine goes, and waits until both are gone: unshare's own end does not
     /// mean that, and the next agent needs their ports.
     pub fn crash(&mut self) {
