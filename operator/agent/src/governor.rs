@@ -97,10 +97,7 @@ impl Charge {
         }
         let Ok(connected) = connected(session).await else { return };
         self.at = Some(Instant::now());
-        // The volume of the ConfigMap follows the object; this one setting is taken up without a restart.
-        let config = member.settings.config();
-        let config = config.as_ref().unwrap_or(&member.config);
-        self.bound = Duration::from_millis(config.max_apply_lag_milliseconds);
+        self.bound = Duration::from_millis(member.newest_config().max_apply_lag_milliseconds);
         self.replicas.retain(|address, _| connected.contains(address));
         for address in connected {
             self.replicas.entry(address).or_insert_with(|| Session::start(door(member, address)));

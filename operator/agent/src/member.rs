@@ -323,6 +323,12 @@ impl Member {
         is_current.then(|| seen.facts.clone())
     }
 
+    /// `agent.json` as it is now: the volume of the `ConfigMap` follows the object, and some settings are taken up without a
+    /// restart. What the agent began with, where it cannot be read.
+    pub fn newest_config(&self) -> AgentConfig {
+        self.settings.config().unwrap_or_else(|_| self.config.clone())
+    }
+
     /// Term and claim that were promised.
     pub fn promise(&self) -> Promise {
         self.board().promise.clone()

@@ -86,10 +86,7 @@ pub(super) async fn ensure(pursuit: &Pursuit) {
     let Some(run) = pursuit.supervisor.now().run() else {
         return;
     };
-    let settings = &pursuit.member.settings;
-    // The volume of the ConfigMap follows the object; the list is taken up without a restart.
-    let wanted =
-        settings.config().map_or_else(|_| pursuit.member.config.components.clone(), |now| now.components);
+    let wanted = pursuit.member.newest_config().components;
     if is_known(pursuit, run, &wanted) {
         return;
     }
