@@ -10,7 +10,7 @@ use serde_json::json;
 
 #[tokio::test]
 async fn retained_volumes_come_back_with_a_cluster_of_the_same_name() -> Result<()> {
-    Namespace::scenario("adopt", async |namespace| {
+    crate::beside_others("adopt", async |namespace| {
         let client = Client::start(namespace).await?;
         let mut manifest = small("shop", 2);
         manifest["spec"]["storage"]["deletionPolicy"] = json!("Retain");

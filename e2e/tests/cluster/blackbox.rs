@@ -8,7 +8,7 @@ use serde_json::json;
 
 #[tokio::test]
 async fn f2_the_probe_writes_and_reads_through_both_services() -> Result<()> {
-    Namespace::scenario("probe", async |namespace| {
+    crate::beside_others("probe", async |namespace| {
         let stage = namespace.stage();
         let folder = tempfile::tempdir()?;
         let values = folder.path().join("values.json");

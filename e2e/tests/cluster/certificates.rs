@@ -11,7 +11,7 @@ use serde_json::json;
 
 #[tokio::test]
 async fn g18_a_cluster_serves_and_replicates_with_a_certificate_of_ones_own() -> Result<()> {
-    Namespace::scenario("certificates", async |namespace| {
+    crate::beside_others("certificates", async |namespace| {
         let mut shop = small("shop", 2);
         shop["spec"]["tls"] =
             json!({"mode": "Secret", "secretName": "own-certificate", "requireClients": true});

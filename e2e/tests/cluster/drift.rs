@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 #[tokio::test]
 async fn drift_is_repaired_and_metadata_restarts_nothing() -> Result<()> {
-    Namespace::scenario("drift", async |namespace| {
+    crate::beside_others("drift", async |namespace| {
         let shop = Database::apply(namespace, &small("shop", 1)).await?;
         shop.until_phase(Phase::Healthy).await?;
         let before = pods(namespace).await?;

@@ -9,7 +9,7 @@ use porpoise_e2e::scenario::{Account, Client, Database, HEALTHY_WITHIN, Namespac
 
 #[tokio::test]
 async fn a_cluster_is_written_to_read_from_loses_pods_and_goes() -> Result<()> {
-    Namespace::scenario("life", async |namespace| {
+    crate::beside_others("life", async |namespace| {
         let client = Client::start(namespace).await?;
         let shop = Database::apply(namespace, &small("shop", 3)).await?;
         shop.until_phase(Phase::Healthy).await?;

@@ -15,5 +15,22 @@ mod refusals;
 mod scaling;
 mod sizes;
 
-/// Held by scenarios that need every node to take Pods, and by those that cordon one.
-static NODES: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+use anyhow::Result;
+use porpoise_e2e::scenario::Namespace;
+use tokio::sync::RwLock;
+
+/// Shared by scenarios whose members may be anywhere and stay there; held alone by those that cordon a node, as that moves
+/// every primary from it (C4).
+static NODES: RwLock<()> = RwLock::const_new(());
+
+/// A scenario that shares the nodes with others.
+async fn beside_others(prefix: &str, body: impl AsyncFnOnce(&Namespace) -> Result<()>) -> Result<()> {
+    let _shared = NODES.read().await;
+    Namespace::scenario(prefix, body).await
+}
+
+/// A scenario that cordons nodes or needs them all.
+async fn alone(prefix: &str, body: impl AsyncFnOnce(&Namespace) -> Result<()>) -> Result<()> {
+    let _alone = NODES.write().await;
+    Namespace::scenario(prefix, body).await
+}

@@ -17,8 +17,7 @@ const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c4_the_primary_leaves_a_cordoned_node_at_once_and_stays_away() -> Result<()> {
-    let _whole = crate::NODES.lock().await;
-    Namespace::scenario("cordon", async |namespace| {
+    crate::alone("cordon", async |namespace| {
         let Some(mut scene) = Scene::set(namespace).await? else { return Ok(()) };
         let (before, shift) = clients_write(&mut scene).await?;
         let node = scene.node_of(&primary_of(&before)?).await?;
@@ -41,8 +40,7 @@ async fn c4_the_primary_leaves_a_cordoned_node_at_once_and_stays_away() -> Resul
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c1_c4_a_drain_of_the_primarys_node_loses_no_write_and_ends() -> Result<()> {
-    let _whole = crate::NODES.lock().await;
-    Namespace::scenario("drain", async |namespace| {
+    crate::alone("drain", async |namespace| {
         let Some(mut scene) = Scene::set(namespace).await? else { return Ok(()) };
         let (before, shift) = clients_write(&mut scene).await?;
         let node = scene.node_of(&primary_of(&before)?).await?;

@@ -11,8 +11,7 @@ use std::collections::BTreeSet;
 
 #[tokio::test]
 async fn c1_h2_members_are_spread_and_two_drains_never_take_two_members() -> Result<()> {
-    let _whole = crate::NODES.lock().await;
-    Namespace::scenario("nodes", async |namespace| {
+    crate::alone("nodes", async |namespace| {
         let shop = Database::apply(namespace, &small("shop", 3)).await?;
         let before = shop.until_phase(Phase::Healthy).await?;
         members_are_spread(namespace).await?;

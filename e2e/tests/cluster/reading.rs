@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// A row is written at the rw Service, and the reader at the ro Service waits for what the writer had executed.
 #[tokio::test]
 async fn read_your_writes_through_the_services_also_after_a_failover() -> Result<()> {
-    Namespace::scenario("reading", async |namespace| {
+    crate::beside_others("reading", async |namespace| {
         let client = Client::start(namespace).await?;
         let shop = Database::apply(namespace, &small("shop", 3)).await?;
         let before = shop.until_phase(Phase::Healthy).await?;
@@ -74,7 +74,7 @@ async fn read(client: &Client<'_>, reader: &Account, id: i32, set: &str) -> Resu
 /// Nothing but reads leaves a replica that lags, and changing the bound restarts nothing.
 #[tokio::test]
 async fn a_lagging_replica_leaves_the_ro_service_and_comes_back() -> Result<()> {
-    Namespace::scenario("lag", async |namespace| {
+    crate::beside_others("lag", async |namespace| {
         let client = Client::start(namespace).await?;
         let mut manifest = small("shop", 2);
         manifest["spec"]["services"] = json!({"replicas": {"maxLag": "2s"}});

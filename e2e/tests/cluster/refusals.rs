@@ -4,13 +4,13 @@ use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, ResourceExt};
 use porpoise_crds::Phase;
-use porpoise_e2e::scenario::{Account, Client, Database, HEALTHY_WITHIN, Namespace, small};
+use porpoise_e2e::scenario::{Account, Client, Database, HEALTHY_WITHIN, small};
 use serde_json::{Value, json};
 
 /// Before anything exists: names that lead nowhere.
 #[tokio::test]
 async fn names_that_lead_nowhere_are_reported_and_work_once_they_lead_somewhere() -> Result<()> {
-    Namespace::scenario("nowhere", async |namespace| {
+    crate::beside_others("nowhere", async |namespace| {
         for (name, field, value, wanted) in [
             ("class", "/spec/storage/storageClassName", json!("no-such-class"), "no-such-class"),
             ("settings", "/spec/mysql", json!({"configMapRef": {"name": "no-such-map"}}), "no-such-map"),
@@ -49,7 +49,7 @@ fn set(manifest: &mut Value, pointer: &str, value: Value) {
 /// A change that cannot be carried out leaves the running database as it was, and the next good one converges.
 #[tokio::test]
 async fn a_bad_change_touches_nothing() -> Result<()> {
-    Namespace::scenario("untouched", async |namespace| {
+    crate::beside_others("untouched", async |namespace| {
         let client = Client::start(namespace).await?;
         let shop = Database::apply(namespace, &small("shop", 1)).await?;
         shop.until_phase(Phase::Healthy).await?;
@@ -84,7 +84,7 @@ async fn a_bad_change_touches_nothing() -> Result<()> {
 /// Quota and Pod Security speak through the cluster's conditions.
 #[tokio::test]
 async fn a_quota_that_denies_pods_is_named() -> Result<()> {
-    Namespace::scenario("quota", async |namespace| {
+    crate::beside_others("quota", async |namespace| {
         let quota = json!({
             "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "tight"},
             "spec": {"hard": {"requests.cpu": "10m", "requests.memory": "64Mi", "limits.cpu": "2", "limits.memory": "2Gi"}},
@@ -103,7 +103,7 @@ async fn a_quota_that_denies_pods_is_named() -> Result<()> {
 /// Any other admission that denies our Pods speaks in its own words (K8, H10).
 #[tokio::test]
 async fn an_admission_rule_that_denies_pods_is_named() -> Result<()> {
-    Namespace::scenario("denied", async |namespace| {
+    crate::beside_others("denied", async |namespace| {
         let limits = json!({
             "apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "small"},
             "spec": {"limits": [{"type": "Container", "max": {"memory": "256Mi"}}]},
@@ -122,7 +122,7 @@ async fn an_admission_rule_that_denies_pods_is_named() -> Result<()> {
 /// An image that does not exist is named too.
 #[tokio::test]
 async fn an_image_that_does_not_exist_is_named() -> Result<()> {
-    Namespace::scenario("image", async |namespace| {
+    crate::beside_others("image", async |namespace| {
         let mut manifest = small("shop", 1);
         manifest["spec"]["image"] = json!("porpoise.local/no-such-image:1");
         let shop = Database::apply(namespace, &manifest).await?;
@@ -136,7 +136,7 @@ async fn an_image_that_does_not_exist_is_named() -> Result<()> {
 /// A namespace that goes takes its cluster along and never hangs (E10).
 #[tokio::test]
 async fn deleting_the_namespace_never_hangs() -> Result<()> {
-    Namespace::scenario("vanish", async |namespace| {
+    crate::beside_others("vanish", async |namespace| {
         let shop = Database::apply(namespace, &small("shop", 1)).await?;
         shop.until_phase(Phase::Healthy).await?;
         namespace

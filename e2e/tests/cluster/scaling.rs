@@ -2,12 +2,12 @@
 
 use anyhow::{Result, ensure};
 use porpoise_crds::Phase;
-use porpoise_e2e::scenario::{Account, Client, Database, HEALTHY_WITHIN, Namespace, Seen, small, until};
+use porpoise_e2e::scenario::{Account, Client, Database, HEALTHY_WITHIN, Seen, small, until};
 use serde_json::json;
 
 #[tokio::test]
 async fn kubectl_scale_adds_and_removes_members_and_hibernation_keeps_the_data() -> Result<()> {
-    Namespace::scenario("scale", async |namespace| {
+    crate::beside_others("scale", async |namespace| {
         let client = Client::start(namespace).await?;
         let shop = Database::apply(namespace, &small("shop", 1)).await?;
         shop.until_phase(Phase::Healthy).await?;

@@ -7,7 +7,7 @@ use porpoise_e2e::scenario::{Account, Client, Database, HEALTHY_WITHIN, Namespac
 #[tokio::test]
 async fn one_two_four_and_five_instances_become_healthy() -> Result<()> {
     for (instances, k) in [(1, 0), (2, 1), (4, 2), (5, 2)] {
-        Namespace::scenario("sizes", async |namespace| {
+        crate::beside_others("sizes", async |namespace| {
             let client = Client::start(namespace).await?;
             let shop = Database::apply(namespace, &small("shop", instances)).await?;
             let status = shop.until_phase(Phase::Healthy).await?;
@@ -31,7 +31,7 @@ async fn one_two_four_and_five_instances_become_healthy() -> Result<()> {
 /// Two namespaces hold a cluster of the same name; one of them holds another beside it. Nobody mixes anything up.
 #[tokio::test]
 async fn three_clusters_in_two_namespaces_do_not_meet() -> Result<()> {
-    Namespace::scenario("east", async |east| {
+    crate::beside_others("east", async |east| {
         Namespace::scenario("west", async |west| {
             let (east_client, west_client) = (Client::start(east).await?, Client::start(west).await?);
             let first = Database::apply(east, &small("shop", 1)).await?;
