@@ -4,16 +4,21 @@ use crate::agents::{self, AgentError, Member};
 use crate::context::Context;
 use crate::facts::{PodFacts, key_of};
 use crate::news::Subject;
-use futures::future::join_all;
+use futures::future::{join, join_all, pending};
 use kube::ResourceExt;
 use porpoise_core::names::ClusterNames;
-use porpoise_core::protocol::MemberState;
+use porpoise_core::protocol::{MemberState, Role};
 use porpoise_core::view::Look;
 use porpoise_crds::MySQLCluster;
 use porpoise_link::{AgentClient, LinkError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+/// More time for a primary that no replica hears.
+const LITTLE_MORE: Duration = Duration::from_millis(200);
 
 type Pods = BTreeMap<String, Arc<PodFacts>>;
 
@@ -34,7 +39,8 @@ pub(super) async fn look(
         .memories
         .of(&uid, |memory| instances.iter().map(|instance| memory.patience(instance)).collect::<Vec<_>>());
     let ask = |instance: &String, limit| ask(client.as_ref(), names, pods, instance.clone(), limit);
-    let mut answers = join_all(instances.iter().zip(&patience).map(|(one, limit)| ask(one, *limit))).await;
+    let asked = instances.iter().zip(&patience).map(|(one, limit)| ask(one, *limit)).collect();
+    let mut answers = gather(asked, place_of_primary(object, &instances)).await;
     if let Some(place) = primary_to_ask_again(object, &instances, &answers)
         && let (Some(primary), Some(limit)) = (instances.iter().nth(place), patience.get(place))
     {
@@ -93,8 +99,58 @@ fn primary_to_ask_again(
         (Some(member), Answer::State(state)) => state.volume != member.volume,
         _ => false,
     };
-    let primary = status.primary.as_ref()?;
-    instances.iter().zip(answers).any(is_lost).then(|| instances.iter().position(|name| name == primary))?
+    instances.iter().zip(answers).any(is_lost).then(|| place_of_primary(object, instances))?
+}
+
+fn place_of_primary(object: &MySQLCluster, instances: &BTreeSet<String>) -> Option<usize> {
+    let primary = object.status.as_ref()?.primary.as_ref()?;
+    instances.iter().position(|name| name == primary)
+}
+
+/// All answers, in the order of the questions. Once all the others have answered and none of them hears the primary, it is
+/// most likely gone, and gets only [`LITTLE_MORE`]: the time to find out is time without writes.
+async fn gather(mut questions: Vec<impl Future<Output = Answer>>, primary: Option<usize>) -> Vec<Answer> {
+    let Some(place) = primary else {
+        return join_all(questions).await;
+    };
+    let to_primary = questions.remove(place);
+    let (tell, told) = oneshot::channel();
+    let others = async {
+        let answers = join_all(questions).await;
+        let _ = tell.send(is_unheard(&answers));
+        answers
+    };
+    let little_more = async {
+        match told.await {
+            Ok(true) => sleep(LITTLE_MORE).await,
+            _ => pending().await,
+        }
+    };
+    let from_primary = async {
+        tokio::select! {
+            answer = to_primary => answer,
+            () = little_more => {
+                let reason = "it has not answered yet, and no replica hears it".to_owned();
+                Answer::Silent { reason, distrusted: false }
+            }
+        }
+    };
+    let (mut answers, answer) = join(others, from_primary).await;
+    answers.insert(place, answer);
+    answers
+}
+
+/// Whether there are replicas among those that answered, and none hears its source.
+fn is_unheard(answers: &[Answer]) -> bool {
+    let mut replicas = answers.iter().filter_map(|answer| match answer {
+        Answer::State(state) => match state.role {
+            Role::Replica { hearing, .. } => Some(hearing),
+            Role::Idle | Role::Sealed { .. } | Role::Primary { .. } => None,
+        },
+        Answer::Absent | Answer::Silent { .. } => None,
+    });
+    let first = replicas.next();
+    first == Some(false) && replicas.all(|hearing| !hearing)
 }
 
 async fn ask(
@@ -179,6 +235,46 @@ mod tests {
         let mut lost = well();
         lost[0] = state("another");
         assert_eq!(primary_to_ask_again(&object, &instances, &lost), Some(1));
+    }
+
+    fn replica(hearing: bool) -> Answer {
+        let role = Role::Replica {
+            term: 1,
+            source: "shop-1".to_owned(),
+            receiving: true,
+            hearing,
+            applying: true,
+            acknowledging: true,
+            lag_seconds: None,
+            lagging: false,
+            error: String::new(),
+            needs_clone: false,
+        };
+        Answer::State(Box::new(MemberState { role, ..MemberState::default() }))
+    }
+
+    /// A primary that answers after `time`, asked beside these.
+    async fn asked_beside(others: [bool; 2], time: Duration) -> (Vec<Answer>, Duration) {
+        let questions =
+            [(replica(others[0]), Duration::ZERO), (state("v"), time), (replica(others[1]), LITTLE_MORE)];
+        let asked = questions.map(|(answer, time)| async move {
+            sleep(time).await;
+            answer
+        });
+        let began = tokio::time::Instant::now();
+        (gather(asked.into(), Some(1)).await, began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_primary_that_nobody_hears_is_not_waited_for() {
+        let (answers, took) = asked_beside([false, false], Duration::from_secs(9)).await;
+        assert!(matches!(answers[..], [Answer::State(_), Answer::Silent { .. }, Answer::State(_)]));
+        assert_eq!(took.as_millis(), 2 * LITTLE_MORE.as_millis());
+        for (others, time) in [([false, true], Duration::from_secs(9)), ([false, false], LITTLE_MORE)] {
+            let (answers, took) = asked_beside(others, time).await;
+            assert!(matches!(&answers[1], Answer::State(primary) if primary.volume == "v"));
+            assert_eq!(took, time, "{others:?}");
+        }
     }
 
     #[test]
