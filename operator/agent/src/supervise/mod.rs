@@ -26,8 +26,10 @@ use tokio::time::{Instant, sleep};
 const POLL: Duration = Duration::from_millis(20);
 /// A run of this length was a good one: pauses start over.
 const GOOD_RUN: Duration = Duration::from_mins(1);
-/// Longest pause between tries.
+/// Longest pause between tries of a mysqld that does not come up.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Longest pause after a mysqld that had come up: a cluster may wait for this very member.
+const LONGEST_PAUSE_OF_A_SERVER: Duration = Duration::from_secs(1);
 /// Crashes in a row after which the member is called failed.
 const PATIENCE: u32 = 3;
 
@@ -254,7 +256,7 @@ impl Supervisor {
         let mut wanted = self.wanted.subscribe();
         wanted.mark_unchanged();
         tokio::select! {
-            () = sleep(pause_after(failures)) => {}
+            () = sleep(pause_after(failures, answered)) => {}
             _ = wanted.changed() => {}
         }
     }
@@ -355,10 +357,11 @@ impl Supervisor {
     }
 }
 
-fn pause_after(failures: u32) -> Duration {
+fn pause_after(failures: u32, answered: bool) -> Duration {
+    let longest = if answered { LONGEST_PAUSE_OF_A_SERVER } else { LONGEST_PAUSE };
     match failures {
         0 | 1 => Duration::ZERO,
-        more => Duration::from_millis(500).saturating_mul(1 << (more - 2).min(10)).min(LONGEST_PAUSE),
+        more => Duration::from_millis(500).saturating_mul(1 << (more - 2).min(10)).min(longest),
     }
 }
 
@@ -372,7 +375,8 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_a_cap() {
-        let millis: Vec<u128> = [0, 1, 2, 3, 4, 8, 40].map(|n| pause_after(n).as_millis()).into();
-        assert_eq!(millis, [0, 0, 500, 1_000, 2_000, 30_000, 30_000]);
+        let after = |answered| [0, 1, 2, 3, 4, 8, 40].map(|n| pause_after(n, answered).as_millis());
+        assert_eq!(after(false), [0, 0, 500, 1_000, 2_000, 30_000, 30_000]);
+        assert_eq!(after(true), [0, 0, 500, 1_000, 1_000, 1_000, 1_000]);
     }
 }
