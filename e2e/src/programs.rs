@@ -65,9 +65,11 @@ impl Programs {
     }
 }
 
-/// The checkout that this program was built from.
+/// The checkout that Cargo runs this program from; without Cargo, the one it was built from. Checkouts share a folder of
+/// builds, so that the two may differ.
 pub fn checkout() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&package).parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
 /// The folder of the workspace's programs: that of this one, or its parent for tests; or its sibling of another profile.

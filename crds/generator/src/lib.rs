@@ -45,9 +45,11 @@ pub const NAMESPACE: &str = "porpoise-system";
 /// Image of the operator, without registry and tag.
 pub const IMAGE: &str = "porpoise";
 
-/// Root of the repository, as it was when this was built.
+/// Root of the repository that Cargo runs this from; without Cargo, of the one it was built from. Checkouts share a folder
+/// of builds, so that the two may differ.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&package).join("../..")
 }
 
 /// Every generated file by its path from the root.

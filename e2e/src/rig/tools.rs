@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use super::{command::run, debian, progress::step, state};
+use crate::programs::checkout;
 
 /// The version of Kubernetes, as in `tools/kubernetes/go.mod`.
 pub const KUBERNETES: &str = "1.36.3";
@@ -178,7 +179,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 fn go_build(module: &str, package: &str, flags: &str, to: &Path) -> Result<()> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(module);
+    let folder = checkout().join("e2e/tools").join(module);
     let arguments: [OsString; 6] = [
         "build".into(),
         "-trimpath".into(),
