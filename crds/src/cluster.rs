@@ -3,6 +3,7 @@
 // The schema derive repeats each struct inside a function.
 #![allow(unreachable_pub)]
 
+use crate::backup::{Backup, Bootstrap};
 use crate::fields::{
     Durability, Failover, Mysql, NetworkPolicy, Pod, Resources, Services, Storage, Switchover, Tls,
 };
@@ -51,7 +52,12 @@ use serde::{Deserialize, Serialize};
     )
     .message("spec.switchover.target must be an instance of this cluster, such as NAME-1")
 )]
-#[x_kube(validation = no_downgrade())]
+#[x_kube(
+    validation = no_downgrade(),
+    validation = Rule::new("!has(self.bootstrap) || (has(oldSelf.bootstrap) && self.bootstrap == oldSelf.bootstrap)")
+        .message("bootstrap counts only when a cluster is made; make a new cluster to restore into")
+        .field_path(".bootstrap")
+)]
 pub struct MySQLClusterSpec {
     /// Number of MySQL instances, 1 to 9. Default 3. A change adds or removes one member at a time.
     #[serde(default = "three")]
@@ -109,6 +115,14 @@ pub struct MySQLClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switchover: Option<Switchover>,
 
+    /// Backups. Absent: none are made, and nothing but the members' volumes holds the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Backup>,
+
+    /// How a new cluster comes by its first data. Absent: it begins empty. Only at creation; it may be removed later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bootstrap: Option<Bootstrap>,
+
     /// Stops all Pods and keeps the data. Setting it back to false starts them again.
     #[serde(default)]
     pub hibernated: bool,
@@ -152,6 +166,8 @@ impl Default for MySQLClusterSpec {
             failover: Failover::default(),
             durability: Durability::default(),
             switchover: None,
+            backup: None,
+            bootstrap: None,
             hibernated: false,
             paused: false,
         }

@@ -3,6 +3,7 @@
 //! `MySQLCluster` (`mysql.porpoise.dev/v1alpha1`) stands for one replicated MySQL service. Stateless rules are part of
 //! the schema as CEL; the operator checks them again, so an object that reached storage some other way is never trusted.
 
+mod backup;
 mod cluster;
 mod components;
 mod definition;
@@ -13,6 +14,7 @@ mod reserved;
 mod schema;
 mod status;
 
+pub use backup::*;
 pub use cluster::{MySQLCluster, MySQLClusterSpec, VERSIONS};
 pub use components::{LONGEST_COMPONENT, MOST_COMPONENTS, RESERVED_COMPONENTS, reserved_component};
 pub use definition::definition;

@@ -1,0 +1,302 @@
+//! Backups: where they go, when they are made, and the `MySQLBackup` kind that remembers one.
+
+// The schema derive repeats each struct inside a function.
+#![allow(unreachable_pub)]
+
+use crate::LocalReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Finalizer that guards the deletion of a `MySQLBackup`: what it stored goes first, if the policy says so.
+pub const BACKUP_FINALIZER: &str = "mysql.porpoise.dev/backup";
+
+/// Backups of a cluster.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Backup {
+    /// Where backups are kept.
+    pub target: BackupTarget,
+    /// When backups are made: five fields as in cron (minute, hour, day of month, month, day of week), such as
+    /// `0 3 * * *`. Absent: only on demand. A time that was missed is made up for once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 9, max = 100))]
+    pub schedule: Option<String>,
+    /// Time zone of `schedule` by its IANA name, such as `Europe/Berlin`. Default UTC.
+    #[serde(default = "utc")]
+    #[schemars(length(min = 1, max = 64))]
+    pub time_zone: String,
+    /// Makes one backup now, for every new `requestId`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_demand: Option<OnDemandBackup>,
+    /// Which of the backups of this cluster are kept.
+    #[serde(default)]
+    pub retention: Retention,
+    /// Encrypts what is stored. Absent: only the target protects it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<BackupEncryption>,
+    /// Which member is copied. Default `PreferReplica`.
+    #[serde(default)]
+    pub from: BackupSource,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+/// A wish for one backup.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OnDemandBackup {
+    /// Names the wish: each new value makes one backup, `NAME-REQUESTID`. Lower case letters, digits and dashes, up to 20
+    /// characters.
+    #[schemars(length(min = 1, max = 20), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub request_id: String,
+}
+
+/// Which backups are kept. The newest verified one is never removed.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Retention {
+    /// How many successful scheduled backups are kept. 1 to 1000. Default 7. Those on demand stay until somebody deletes
+    /// them.
+    #[serde(default = "seven")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub keep_last: i32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { keep_last: seven() }
+    }
+}
+
+fn seven() -> i32 {
+    7
+}
+
+/// Encryption of what is stored.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupEncryption {
+    /// Secret of this namespace whose entries are keys: 32 bytes each, as base64 text. Keep old entries as long as backups
+    /// made with them are to be read.
+    pub key_secret_ref: LocalReference,
+    /// Entry of the Secret that new backups use.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    pub key_name: String,
+}
+
+/// Which member is copied.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Default)]
+pub enum BackupSource {
+    /// A replica that has everything; the primary if there is none.
+    #[default]
+    PreferReplica,
+    /// A replica, or nobody.
+    Replica,
+    /// The primary.
+    Primary,
+}
+
+/// Where backups are kept: exactly one place.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.s3)").message("name one target: s3"))]
+pub struct BackupTarget {
+    /// A bucket of S3 or of a compatible store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3: Option<S3Target>,
+}
+
+/// A bucket of S3 or of a compatible store.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct S3Target {
+    /// Name of the bucket. It must exist.
+    #[schemars(length(min = 3, max = 63), regex(pattern = r"^[a-z0-9][-.a-z0-9]*[a-z0-9]$"))]
+    pub bucket: String,
+    /// Folder inside the bucket, such as `prod/mysql`. Default: its root.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 512), regex(pattern = r"^([-._a-zA-Z0-9]+(/[-._a-zA-Z0-9]+)*)?$"))]
+    pub prefix: String,
+    /// Address of a compatible store, such as `https://minio.example:9000`. Absent: AWS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512), regex(pattern = r"^https?://[^/\s]+/?$"))]
+    pub endpoint: Option<String>,
+    /// Region of the bucket. Default `us-east-1`.
+    #[serde(default = "first_region")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[-a-z0-9]+$"))]
+    pub region: String,
+    /// Secret of this namespace with `accessKeyId`, `secretAccessKey` and, if need be, `sessionToken`. Absent: the identity
+    /// that the cloud gives the Pod's service account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_secret_ref: Option<LocalReference>,
+    /// Secret of this namespace whose `ca.crt` signed the store's certificate. Absent: the well-known authorities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority_secret_ref: Option<LocalReference>,
+    /// Put the bucket's name into the path instead of the host name, as most compatible stores want. Default true.
+    #[serde(default = "yes")]
+    pub force_path_style: bool,
+}
+
+fn first_region() -> String {
+    "us-east-1".to_owned()
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// How a new cluster comes by its first data. Only at creation.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Bootstrap {
+    /// From a backup.
+    pub restore: Restore,
+}
+
+/// Which backup a new cluster begins with.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.backupRef) != has(self.location)")
+    .message("name either backupRef, a MySQLBackup of this namespace, or location, where a backup is stored"))]
+pub struct Restore {
+    /// A `MySQLBackup` of this namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_ref: Option<LocalReference>,
+    /// Where a backup is stored, if there is no `MySQLBackup` of it here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<BackupLocation>,
+    /// Secret of this namespace with the key of an encrypted backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_secret_ref: Option<LocalReference>,
+}
+
+/// Where one backup is stored.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupLocation {
+    /// The store.
+    pub target: BackupTarget,
+    /// The backup's folder in it, such as `prod/mysql/NAMESPACE/CLUSTER/UID/BACKUP`.
+    #[schemars(length(min = 1, max = 1024), regex(pattern = r"^[-._a-zA-Z0-9]+(/[-._a-zA-Z0-9]+)*$"))]
+    pub path: String,
+}
+
+/// One backup of a `MySQLCluster`: the wish for it, and what became of it. It outlives the Job that made it.
+///
+/// The name must be a DNS label of at most 52 characters, since its Job is named after it.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "mysql.porpoise.dev",
+    version = "v1alpha1",
+    kind = "MySQLBackup",
+    plural = "mysqlbackups",
+    singular = "mysqlbackup",
+    shortname = "mybk",
+    category = "all",
+    category = "porpoise",
+    namespaced,
+    status = "MySQLBackupStatus",
+    derive = "PartialEq",
+    printcolumn(name = "Cluster", type_ = "string", json_path = ".spec.clusterRef.name"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Verified", type_ = "boolean", json_path = ".status.verified"),
+    printcolumn(name = "Bytes", type_ = "integer", json_path = ".status.storedBytes"),
+    printcolumn(name = "Completed", type_ = "date", json_path = ".status.completedAt"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.metadata.name.size() <= 52 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')")
+        .message("the name may have at most 52 characters: lower case letters, digits and dashes, since a Job is named after it")
+)]
+#[x_kube(validation = Rule::new("self.clusterRef == oldSelf.clusterRef")
+    .message("a backup belongs to one cluster for good; make another MySQLBackup").field_path(".clusterRef"))]
+pub struct MySQLBackupSpec {
+    /// The `MySQLCluster` of this namespace.
+    pub cluster_ref: LocalReference,
+    /// What happens to the stored data when this object is deleted. Default `Delete`.
+    #[serde(default)]
+    pub deletion_policy: BackupDeletionPolicy,
+}
+
+/// What happens to the stored data when a `MySQLBackup` is deleted.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Default)]
+pub enum BackupDeletionPolicy {
+    /// It is removed from the target.
+    #[default]
+    Delete,
+    /// It stays, and can be restored by its location.
+    Retain,
+}
+
+/// What became of a backup.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, KubeSchema, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct MySQLBackupStatus {
+    /// How it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<BackupPhase>,
+    /// When its Job was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When it was complete, or had failed for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed_at: Option<Time>,
+    /// Where it is stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<BackupLocation>,
+    /// Entry of the Secret with the key that it was encrypted with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<BackupEncryption>,
+    /// UID of the cluster whose data it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// MySQL release that wrote the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Member that was copied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub donor: Option<String>,
+    /// Every transaction it holds; absent if the text is longer than 2,000 characters (the manifest has it).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gtid_set: Option<String>,
+    /// Size of the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_bytes: Option<i64>,
+    /// Size of what is stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored_bytes: Option<i64>,
+    /// Whether a server booted from the copy and found every table in order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<bool>,
+    /// What it does, or why it failed, in a sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// Generation of the spec that this status answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+}
+
+/// How a backup stands.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema)]
+pub enum BackupPhase {
+    /// It waits for something that the message names.
+    Pending,
+    /// Its Job runs.
+    Running,
+    /// It is complete.
+    Succeeded,
+    /// It failed for good; a new `MySQLBackup` tries again.
+    Failed,
+    /// What it stored is being removed.
+    Deleting,
+}
+
+impl BackupPhase {
+    /// Whether nothing more will happen by itself.
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed)
+    }
+}

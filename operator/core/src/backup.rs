@@ -1,0 +1,210 @@
+//! What operator, backup Job, agents and stored backups must agree on.
+//!
+//! A backup is a folder of a target: chunks, and last of all `manifest.json`. Without a manifest there is no backup.
+
+use porpoise_crds::{BackupLocation, BackupTarget};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Format of manifests that this version writes. A newer one is refused, an older one is read.
+pub const MANIFEST_FORMAT: u32 = 1;
+/// Name of the manifest in a backup's folder.
+pub const MANIFEST: &str = "manifest.json";
+/// Variable of a Job's Pod that holds its [`BackupJob`].
+pub const JOB_VARIABLE: &str = "PORPOISE_BACKUP";
+/// Directory of the target's credentials in a Job's Pod; one file per entry of the Secret.
+pub const CREDENTIALS_PATH: &str = "/porpoise/target/credentials";
+/// Directory of the target's certificate authority in a Job's Pod: `ca.crt`.
+pub const AUTHORITY_PATH: &str = "/porpoise/target/authority";
+/// Directory of encryption keys in a Job's Pod; one file per entry of the Secret.
+pub const KEYS_PATH: &str = "/porpoise/target/keys";
+/// Where a Job's Pod leaves its [`JobReport`].
+pub const REPORT_PATH: &str = "/dev/termination-log";
+/// A GTID set that is longer than this stays out of status and report.
+pub const LONGEST_GTID_TEXT: usize = 2_000;
+
+/// What it takes to use a target beside its description. Never written anywhere, and printed as dots.
+#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetSecrets {
+    /// Entries of the credentials Secret.
+    #[serde(default)]
+    pub credentials: BTreeMap<String, String>,
+    /// The certificate authority of the store, PEM.
+    #[serde(default)]
+    pub authority: Option<String>,
+    /// Encryption keys by name, base64.
+    #[serde(default)]
+    pub keys: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for TargetSecrets {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("TargetSecrets(...)")
+    }
+}
+
+/// What a Job does.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", tag = "do")]
+pub enum BackupJob {
+    /// Copies a member, boots the copy, checks it, and stores it.
+    #[serde(rename_all = "camelCase")]
+    Store {
+        /// Where to.
+        location: BackupLocation,
+        /// Whose data it is.
+        about: About,
+        /// Members to copy from, best first.
+        donors: Vec<Donor>,
+        /// Name of the encryption key, if any.
+        key_name: Option<String>,
+    },
+    /// Removes a stored backup.
+    #[serde(rename_all = "camelCase")]
+    Remove {
+        /// Which.
+        location: BackupLocation,
+    },
+}
+
+/// A member that a backup may be copied from.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Donor {
+    /// Its name.
+    pub instance: String,
+    /// Its DNS name.
+    pub host: String,
+}
+
+/// Whose data a backup holds.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct About {
+    /// Name of the `MySQLBackup`.
+    pub backup: String,
+    /// UID of the `MySQLCluster`.
+    pub cluster: String,
+    /// `NAMESPACE/NAME` of the `MySQLCluster`.
+    pub owner: String,
+}
+
+/// How a Job ended: its Pod's termination message, at most 4 KiB.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", tag = "outcome")]
+pub enum JobReport {
+    /// The backup is complete.
+    #[serde(rename_all = "camelCase")]
+    Stored {
+        /// What it holds.
+        summary: Summary,
+    },
+    /// Nothing of the backup is left.
+    Removed,
+    /// It did not work.
+    #[serde(rename_all = "camelCase")]
+    Failed {
+        /// Why, in a sentence.
+        reason: String,
+        /// Trying again would not help: the input is wrong.
+        for_good: bool,
+    },
+}
+
+/// The measure of a backup.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// MySQL release that wrote the data.
+    pub version: String,
+    /// Member that was copied.
+    pub donor: String,
+    /// `@@gtid_executed` of the copy; absent in reports if longer than [`LONGEST_GTID_TEXT`].
+    pub gtid_set: Option<String>,
+    /// Tables that were checked.
+    pub tables: u64,
+    /// Size of the data.
+    pub data_bytes: u64,
+    /// Size of all chunks.
+    pub stored_bytes: u64,
+}
+
+/// Content of [`MANIFEST`]: all there is to know about a stored backup.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    /// [`MANIFEST_FORMAT`] of the version that wrote it.
+    pub format: u32,
+    /// Whose data it is.
+    pub about: About,
+    /// The measure of it, with the whole GTID set.
+    pub summary: Summary,
+    /// When it was complete, RFC 3339.
+    pub completed_at: String,
+    /// Encryption, if any.
+    pub encryption: Option<Encrypted>,
+    /// The chunks, in order: one after the other, decrypted and decompressed, they are a tar archive of the data directory.
+    pub chunks: Vec<Chunk>,
+}
+
+/// How chunks are encrypted.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Encrypted {
+    /// Name of the cipher.
+    pub cipher: String,
+    /// Name of the key.
+    pub key_name: String,
+}
+
+/// One object of a stored backup.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Chunk {
+    /// Name in the backup's folder.
+    pub name: String,
+    /// Size as stored.
+    pub bytes: u64,
+    /// SHA-256 of what is stored, in hexadecimal digits.
+    pub sha256: String,
+}
+
+/// Where a member takes its first data from, with everything it takes to read it.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreSource {
+    /// The backup.
+    pub location: BackupLocation,
+    /// What it takes to read it.
+    pub secrets: TargetSecrets,
+}
+
+/// The folder of a backup in its target: by the UID of the cluster too, so that a successor of the same name shares nothing.
+pub fn folder(target: &BackupTarget, about: &About) -> String {
+    let prefix = target.s3.as_ref().map(|s3| s3.prefix.as_str()).unwrap_or_default();
+    let parts = [prefix, about.owner.as_str(), about.cluster.as_str(), about.backup.as_str()];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_never_printed() {
+        let credentials = BTreeMap::from([("secretAccessKey".to_owned(), "s3cr3t".to_owned())]);
+        let source = TargetSecrets { credentials, ..TargetSecrets::default() };
+        assert!(!format!("{source:?}").contains("s3cr3t"));
+    }
+
+    #[test]
+    fn a_backup_has_a_folder_of_its_own() {
+        let target: BackupTarget =
+            serde_json::from_str(r#"{"s3": {"bucket": "safe", "prefix": "prod/mysql"}}"#).unwrap();
+        let about =
+            About { backup: "shop-a".to_owned(), cluster: "u1".to_owned(), owner: "prod/shop".to_owned() };
+        assert_eq!(folder(&target, &about), "prod/mysql/prod/shop/u1/shop-a");
+    }
+}
