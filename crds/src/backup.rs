@@ -49,8 +49,8 @@ fn utc() -> String {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OnDemandBackup {
-    /// Names the wish: each new value makes one backup, `NAME-REQUESTID`. Lower case letters, digits and dashes, up to 20
-    /// characters.
+    /// Names the wish: each new value makes one backup, `NAME-REQUESTID`; a long NAME is shortened. Lower case letters,
+    /// digits and dashes, up to 20 characters.
     #[schemars(length(min = 1, max = 20), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub request_id: String,
 }

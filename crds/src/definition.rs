@@ -1,6 +1,6 @@
-//! The `CustomResourceDefinition` as it is installed.
+//! The `CustomResourceDefinition`s as they are installed.
 
-use crate::MySQLCluster;
+use crate::{MySQLBackup, MySQLCluster};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, CustomResourceValidation, JSONSchemaProps, JSONSchemaPropsOrArray,
     JSONSchemaPropsOrBool,
@@ -21,6 +21,24 @@ const FOREIGN: [&[&str]; 5] = [
 /// Texts inside of them that rules look at, and their longest values: without a bound a rule costs too much.
 const BOUNDS: [(&[&str], i64); 2] =
     [(&["pod", "env", "name"], 253), (&["networkPolicy", "allowFrom", "ipBlock", "cidr"], 64)];
+
+/// Every definition, in the order in which they are installed.
+pub fn definitions() -> [CustomResourceDefinition; 2] {
+    [definition(), backup_definition()]
+}
+
+/// The definition of `MySQLBackup`.
+pub fn backup_definition() -> CustomResourceDefinition {
+    let mut definition = MySQLBackup::crd();
+    for version in &mut definition.spec.versions {
+        if let Some(CustomResourceValidation { open_api_v3_schema: Some(root) }) = &mut version.schema
+            && let Some(spec) = properties(root).get_mut("spec")
+        {
+            refuse_null(spec);
+        }
+    }
+    definition
+}
 
 /// The definition of `MySQLCluster`: what the types say, less what only costs space.
 pub fn definition() -> CustomResourceDefinition {

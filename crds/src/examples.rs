@@ -1,8 +1,9 @@
 //! Typed example clusters: the documentation, the OLM bundle and the tests show these and no others.
 
 use crate::{
-    DeletionPolicy, LocalReference, MySQLCluster, MySQLClusterSpec, Mysql, NetworkPolicy, Pod, Resources,
-    Storage, Tls, TlsMode,
+    Backup, BackupDeletionPolicy, BackupEncryption, BackupLocation, BackupSource, BackupTarget, Bootstrap,
+    DeletionPolicy, LocalReference, MySQLBackup, MySQLBackupSpec, MySQLCluster, MySQLClusterSpec, Mysql,
+    NetworkPolicy, Pod, Resources, Restore, Retention, S3Target, Storage, Tls, TlsMode,
 };
 use k8s_openapi::api::core::v1::{Affinity, PodAffinityTerm, PodAntiAffinity, Toleration};
 use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
@@ -52,7 +53,69 @@ pub fn examples() -> Vec<Example> {
             "dedicated",
             placement(),
         ),
+        example("backup", "A backup every night, encrypted, to a store of your own.", "vault", backup()),
+        example(
+            "restore",
+            "A new cluster that begins with a stored backup.",
+            "vault-again",
+            MySQLClusterSpec { bootstrap: Some(restore()), ..sized("20Gi") },
+        ),
     ]
+}
+
+/// File name of [`example_backup`], without its ending.
+pub const BACKUP_FILE: &str = "on-demand-backup";
+
+/// One backup on demand.
+pub fn example_backup() -> MySQLBackup {
+    let spec =
+        MySQLBackupSpec { cluster_ref: reference("vault"), deletion_policy: BackupDeletionPolicy::Retain };
+    MySQLBackup::new("vault-before-migration", spec)
+}
+
+fn backup() -> MySQLClusterSpec {
+    let backup = Backup {
+        target: target(),
+        schedule: Some("30 2 * * *".to_owned()),
+        time_zone: "Europe/Berlin".to_owned(),
+        on_demand: None,
+        retention: Retention { keep_last: 14 },
+        encryption: Some(BackupEncryption {
+            key_secret_ref: reference("vault-backup-keys"),
+            key_name: "2026-11".to_owned(),
+        }),
+        from: BackupSource::PreferReplica,
+    };
+    MySQLClusterSpec { backup: Some(backup), ..sized("20Gi") }
+}
+
+fn restore() -> Bootstrap {
+    let location =
+        BackupLocation { target: target(), path: "prod/orders/vault/UID/vault-202611210130".to_owned() };
+    Bootstrap {
+        restore: Restore {
+            backup_ref: None,
+            location: Some(location),
+            key_secret_ref: Some(reference("vault-backup-keys")),
+        },
+    }
+}
+
+fn target() -> BackupTarget {
+    let s3 = S3Target {
+        bucket: "backups".to_owned(),
+        prefix: "prod".to_owned(),
+        endpoint: Some("https://minio.storage.example:9000".to_owned()),
+        region: "us-east-1".to_owned(),
+        credentials_secret_ref: Some(reference("vault-backup-credentials")),
+        authority_secret_ref: Some(reference("store-authority")),
+        force_path_style: true,
+    };
+    BackupTarget { s3: Some(s3) }
+}
+
+fn reference(name: &str) -> LocalReference {
+    LocalReference { name: name.to_owned() }
 }
 
 fn sized(size: &str) -> MySQLClusterSpec {

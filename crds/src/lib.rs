@@ -1,6 +1,7 @@
 //! The API types of Porpoise and nothing else.
 //!
-//! `MySQLCluster` (`mysql.porpoise.dev/v1alpha1`) stands for one replicated MySQL service. Stateless rules are part of
+//! `MySQLCluster` (`mysql.porpoise.dev/v1alpha1`) stands for one replicated MySQL service, `MySQLBackup` for one backup
+//! of it. Stateless rules are part of
 //! the schema as CEL; the operator checks them again, so an object that reached storage some other way is never trusted.
 
 mod backup;
@@ -17,7 +18,7 @@ mod status;
 pub use backup::*;
 pub use cluster::{MySQLCluster, MySQLClusterSpec, VERSIONS};
 pub use components::{LONGEST_COMPONENT, MOST_COMPONENTS, RESERVED_COMPONENTS, reserved_component};
-pub use definition::definition;
+pub use definition::{backup_definition, definition, definitions};
 pub use fields::*;
 pub use reserved::{RESERVED_SETTINGS, reserved_setting};
 pub use status::*;

@@ -55,6 +55,25 @@ pub const PERMISSIONS: &[Permission] = &[
         "own objects where owner references are checked",
     ),
     clusters(
+        crate::GROUP,
+        "mysqlbackups",
+        &["get", "list", "watch", "create", "patch", "delete"],
+        "watch backups, make those that a schedule or a request asks for, remove those beyond retention",
+    ),
+    clusters(crate::GROUP, "mysqlbackups/status", &["patch", "update"], "tell how a backup stands"),
+    clusters(
+        crate::GROUP,
+        "mysqlbackups/finalizers",
+        &["update"],
+        "own Jobs where owner references are checked",
+    ),
+    clusters(
+        "batch",
+        "jobs",
+        &["get", "list", "watch", "create", "delete"],
+        "store and remove backups; a Job is made, seen and deleted, never changed",
+    ),
+    clusters(
         "",
         "configmaps",
         APPLY,
@@ -68,7 +87,12 @@ pub const PERMISSIONS: &[Permission] = &[
         &["get", "create", "patch", "delete"],
         "keep passwords and certificates, by name only",
     ),
-    clusters("", "pods", &["list", "watch", "patch"], "see the members, label their roles"),
+    clusters(
+        "",
+        "pods",
+        &["list", "watch", "patch"],
+        "see the members and how a backup's Job ended, label the members' roles",
+    ),
     clusters("", "pods/eviction", &["create"], "move members one by one, within the disruption budget"),
     clusters(
         "",

@@ -2,13 +2,24 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use porpoise_crds::examples::examples;
-use porpoise_crds::{MySQLCluster, Phase, RESERVED_SETTINGS, definition};
+use porpoise_crds::{MySQLCluster, Phase, RESERVED_SETTINGS, backup_definition, definition, definitions};
 use serde_json::Value;
 use std::path::Path;
 
 fn schema() -> Value {
-    let definition = serde_json::to_value(definition()).unwrap();
+    schema_of(definition())
+}
+
+fn schema_of(definition: impl serde::Serialize) -> Value {
+    let definition = serde_json::to_value(definition).unwrap();
     definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+}
+
+/// Calls `visit` with every part of every kind.
+fn walk_all(visit: &mut impl FnMut(&str, &Value)) {
+    for definition in definitions() {
+        walk("", &schema_of(definition), visit);
+    }
 }
 
 /// Calls `visit` with the path and schema of every field, items and map values included.
@@ -45,6 +56,22 @@ fn b3_names_columns_and_subresources() {
 }
 
 #[test]
+fn a30_a_backup_shows_what_people_ask_first() {
+    let definition = serde_json::to_value(backup_definition()).unwrap();
+    assert_eq!(definition["metadata"]["name"], "mysqlbackups.mysql.porpoise.dev");
+    assert_eq!(definition["spec"]["scope"], "Namespaced");
+    let version = &definition["spec"]["versions"][0];
+    assert!(version["subresources"]["status"].is_object());
+    let schema = schema_of(backup_definition());
+    for column in version["additionalPrinterColumns"].as_array().unwrap() {
+        let path = column["jsonPath"].as_str().unwrap();
+        let field =
+            path.trim_start_matches('.').split('.').fold(&schema, |schema, name| &schema["properties"][name]);
+        assert!(field["type"].is_string() || path.starts_with(".metadata"), "{path}");
+    }
+}
+
+#[test]
 fn h13_scale_subresource_names_real_fields() {
     let definition = serde_json::to_value(definition()).unwrap();
     let scale = definition["spec"]["versions"][0]["subresources"]["scale"].clone();
@@ -59,7 +86,7 @@ fn h13_scale_subresource_names_real_fields() {
 
 #[test]
 fn schema_is_structural() {
-    walk("", &schema(), &mut |path, schema| {
+    walk_all(&mut |path, schema| {
         let open = schema["x-kubernetes-int-or-string"] == true
             || schema["x-kubernetes-preserve-unknown-fields"] == true;
         assert!(schema["type"].is_string() || open, "{path} has no type");
@@ -80,7 +107,7 @@ fn schema_is_structural() {
 
 #[test]
 fn every_rule_speaks_and_what_it_iterates_is_bounded() {
-    walk("", &schema(), &mut |path, schema| {
+    walk_all(&mut |path, schema| {
         for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
             assert!(rule["message"].is_string() || rule["messageExpression"].is_string(), "{path}: {rule}");
             if rule["rule"].as_str().unwrap().contains("self.all(") {
@@ -120,7 +147,7 @@ fn d22_lists_that_several_writers_touch_are_maps() {
 
 #[test]
 fn g11_secrets_are_named_never_held() {
-    walk("", &schema(), &mut |path, _| {
+    walk_all(&mut |path, _| {
         let name = path.rsplit('.').next().unwrap().to_lowercase();
         assert!(!name.contains("password") && !name.contains("token"), "{path}");
     });
@@ -128,7 +155,7 @@ fn g11_secrets_are_named_never_held() {
 
 #[test]
 fn fields_of_ours_are_documented() {
-    walk("", &schema(), &mut |path, schema| {
+    walk_all(&mut |path, schema| {
         let foreign = ["pod.affinity", "pod.tolerations", "pod.topologySpread", "pod.env", "allowFrom"];
         let ours = path.starts_with(".spec.")
             && !path.ends_with(['}', ']'])
@@ -139,8 +166,10 @@ fn fields_of_ours_are_documented() {
 
 #[test]
 fn definition_is_small_enough_for_client_side_apply() {
-    let bytes = serde_json::to_vec(&definition()).unwrap().len();
-    assert!(bytes < 100_000, "{bytes}");
+    for definition in definitions() {
+        let bytes = serde_json::to_vec(&definition).unwrap().len();
+        assert!(bytes < 100_000, "{:?} {bytes}", definition.metadata.name);
+    }
 }
 
 #[test]
@@ -157,7 +186,14 @@ fn only_the_size_has_no_default() {
 
 #[test]
 fn schema_and_types_have_the_same_defaults() {
-    let spec = serde_json::to_value(&examples()[0].cluster.spec).unwrap();
+    // Parts that are absent by default must be there, as the smallest that people may write.
+    let mut spec = examples()[0].cluster.spec.clone();
+    let backup = serde_json::json!({"target": {"s3": {"bucket": "safe"}}});
+    spec.backup = Some(serde_json::from_value(backup.clone()).unwrap());
+    let location = serde_json::json!({"target": backup["target"], "path": "a"});
+    spec.bootstrap =
+        Some(serde_json::from_value(serde_json::json!({"restore": {"location": location}})).unwrap());
+    let spec = serde_json::to_value(spec).unwrap();
     walk("", &schema()["properties"]["spec"], &mut |path, schema| {
         if path.contains(['[', '{']) || schema.get("default").is_none() {
             return;

@@ -8,7 +8,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource};
-use porpoise_crds::MySQLCluster;
+use porpoise_crds::{MySQLBackup, MySQLCluster};
 use porpoise_e2e::cluster::Cluster;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -31,18 +31,34 @@ async fn api() -> Api<kube::core::DynamicObject> {
     Api::namespaced_with(cluster.client().await.expect("a client"), NAMESPACE, &kind)
 }
 
+/// The API of the kind that an object says it is of.
+fn api_of(api: &Api<kube::core::DynamicObject>, object: &Value) -> Api<kube::core::DynamicObject> {
+    if object["kind"] == "MySQLBackup" { backups(api) } else { api.clone() }
+}
+
+/// The API of backups, over the same connection.
+fn backups(api: &Api<kube::core::DynamicObject>) -> Api<kube::core::DynamicObject> {
+    let kind = kube::core::ApiResource::erase::<MySQLBackup>(&());
+    Api::namespaced_with(api.clone().into_client(), NAMESPACE, &kind)
+}
+
 async fn prepare(client: Client) {
     let apply = PatchParams::apply("api-rules").force();
-    let definition = adoptable(porpoise_crds::definition());
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let name = definition.metadata.name.clone().unwrap();
-    definitions.patch(&name, &apply, &Patch::Apply(&definition)).await.expect("the definition is accepted");
-    let established = kube::runtime::wait::await_condition(
-        definitions,
-        &name,
-        kube::runtime::conditions::is_crd_established(),
-    );
-    tokio::time::timeout(Duration::from_secs(30), established).await.expect("in time").expect("established");
+    for definition in porpoise_crds::definitions().map(adoptable) {
+        let name = definition.metadata.name.clone().unwrap();
+        definitions
+            .patch(&name, &apply, &Patch::Apply(&definition))
+            .await
+            .expect("the definition is accepted");
+        let established = kube::runtime::wait::await_condition(
+            definitions.clone(),
+            &name,
+            kube::runtime::conditions::is_crd_established(),
+        );
+        let established = tokio::time::timeout(Duration::from_secs(30), established).await;
+        established.expect("in time").expect("established");
+    }
     let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(client);
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
     namespaces.patch(NAMESPACE, &apply, &Patch::Apply(&namespace)).await.expect("a namespace");
@@ -374,6 +390,98 @@ async fn b4_bad_specs_are_refused_with_a_sentence() {
     }
 }
 
+/// A backup with this name and spec.
+fn backup(name: &str, spec: Value) -> Value {
+    json!({
+        "apiVersion": MySQLBackup::api_version(&()), "kind": MySQLBackup::kind(&()),
+        "metadata": {"name": name}, "spec": spec,
+    })
+}
+
+#[tokio::test]
+async fn a30_backups_are_checked() {
+    let api = backups(&api().await);
+    let of_shop = || json!({"clusterRef": {"name": "shop"}});
+    let stored = accepts(&api, "only a cluster", backup("shop-a", of_shop())).await;
+    assert_eq!(stored["spec"]["deletionPolicy"], "Delete");
+    let kept = json!({"clusterRef": {"name": "shop"}, "deletionPolicy": "Retain"});
+    accepts(&api, "a retained one", backup(&"a".repeat(52), kept)).await;
+    for (case, name, spec, why) in [
+        ("a long name", "a".repeat(53), of_shop(), "at most 52 characters"),
+        ("a name with a dot", "shop.a".to_owned(), of_shop(), "at most 52 characters"),
+        ("no cluster", "shop-a".to_owned(), json!({}), "spec.clusterRef: Required value"),
+        ("a null cluster", "shop-a".to_owned(), json!({"clusterRef": null}), "spec.clusterRef"),
+        (
+            "an unknown policy",
+            "shop-a".to_owned(),
+            json!({"clusterRef": {"name": "shop"}, "deletionPolicy": "Burn"}),
+            "Unsupported value",
+        ),
+    ] {
+        rejects(&api, case, backup(&name, spec), why).await;
+    }
+}
+
+#[tokio::test]
+async fn a29_the_backups_of_a_cluster_are_checked() {
+    let api = api().await;
+    let safe = || json!({"target": {"s3": {"bucket": "safe"}}});
+    let with_backup = |change: Value| {
+        let mut backup = safe();
+        merge(&mut backup, change);
+        with(json!({"backup": backup}))
+    };
+    let stored = accepts(&api, "only a bucket", with_backup(json!({}))).await;
+    let backup = &stored["spec"]["backup"];
+    assert_eq!((&backup["timeZone"], &backup["from"]), (&json!("UTC"), &json!("PreferReplica")));
+    assert_eq!(backup["retention"]["keepLast"], 7);
+    assert_eq!(backup["target"]["s3"]["forcePathStyle"], true);
+    for (case, change) in [
+        ("a schedule", json!({"schedule": "0 3 * * *", "timeZone": "Europe/Berlin"})),
+        ("a request", json!({"onDemand": {"requestId": "before-migration"}})),
+        ("a key", json!({"encryption": {"keySecretRef": {"name": "keys"}, "keyName": "2026-11"}})),
+        (
+            "a store",
+            json!({"target": {"s3": {"endpoint": "https://minio.example:9000", "prefix": "prod/mysql"}}}),
+        ),
+    ] {
+        accepts(&api, case, with_backup(change)).await;
+    }
+    for (case, change, why) in [
+        ("no target", json!({"target": {"s3": null}}), "spec.backup.target"),
+        ("no bucket", json!({"target": {"s3": {"bucket": ""}}}), "spec.backup.target.s3.bucket"),
+        ("a prefix from the root", json!({"target": {"s3": {"prefix": "/a"}}}), "should match"),
+        (
+            "an endpoint without a scheme",
+            json!({"target": {"s3": {"endpoint": "minio:9000"}}}),
+            "should match",
+        ),
+        ("nothing to keep", json!({"retention": {"keepLast": 0}}), "greater than or equal to 1"),
+        ("a request in capitals", json!({"onDemand": {"requestId": "Now"}}), "should match"),
+        ("a long request", json!({"onDemand": {"requestId": "a".repeat(21)}}), "may not be more than 20"),
+        ("an unknown source", json!({"from": "Anybody"}), "Unsupported value"),
+        ("a key without a Secret", json!({"encryption": {"keyName": "a"}}), "keySecretRef: Required value"),
+    ] {
+        rejects(&api, case, with_backup(change), why).await;
+    }
+}
+
+#[tokio::test]
+async fn a30_a_restore_names_one_backup() {
+    let api = api().await;
+    let location = json!({"target": {"s3": {"bucket": "safe"}}, "path": "prod/shop/u1/shop-a"});
+    let restore = |restore: Value| with(json!({"bootstrap": {"restore": restore}}));
+    accepts(&api, "a backup", restore(json!({"backupRef": {"name": "shop-a"}}))).await;
+    accepts(&api, "a place", restore(json!({"location": location}))).await;
+    for (case, spec) in
+        [("neither", json!({})), ("both", json!({"backupRef": {"name": "shop-a"}, "location": location}))]
+    {
+        rejects(&api, case, restore(spec), "name either backupRef").await;
+    }
+    let outside = json!({"location": {"target": {"s3": {"bucket": "safe"}}, "path": "/shop"}});
+    rejects(&api, "a path from the root", restore(outside), "should match").await;
+}
+
 #[tokio::test]
 async fn a6_a_size_is_required() {
     let api = api().await;
@@ -429,7 +537,7 @@ async fn every_example_is_accepted() {
     for file in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
         if file.extension().is_some_and(|ending| ending == "yaml") {
             let object: Value = serde_norway::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
-            accepts(&api, &file.display().to_string(), object).await;
+            accepts(&api_of(&api, &object), &file.display().to_string(), object).await;
         }
     }
 }
@@ -444,7 +552,7 @@ async fn b11_every_alm_example_is_accepted() {
     let examples: Vec<Value> = serde_json::from_str(examples).unwrap();
     assert!(!examples.is_empty());
     for example in examples {
-        accepts(&api, &example["metadata"]["name"].to_string(), example.clone()).await;
+        accepts(&api_of(&api, &example), &example["metadata"]["name"].to_string(), example.clone()).await;
     }
 }
 
@@ -483,6 +591,18 @@ async fn b4_changes_that_cannot_be_made_are_refused() {
         ),
         ("scale", json!({}), json!({"instances": 5}), None),
         ("change the policy", json!({}), json!({"storage": {"deletionPolicy": "Delete"}}), None),
+        (
+            "restore later",
+            json!({}),
+            json!({"bootstrap": {"restore": {"backupRef": {"name": "shop-a"}}}}),
+            Some("bootstrap counts only when a cluster is made"),
+        ),
+        (
+            "restore no more",
+            json!({"bootstrap": {"restore": {"backupRef": {"name": "shop-a"}}}}),
+            json!({"bootstrap": null}),
+            None,
+        ),
     ] {
         let mut object = with(before);
         object["metadata"]["name"] = json!(format!("change-{}", case.replace(' ', "-")));

@@ -1,6 +1,6 @@
 //! The bundle for the Operator Lifecycle Manager.
 
-use crate::{GenerateError, csv, yaml};
+use crate::{Definition, GenerateError, csv, yaml};
 
 /// Release channel of this bundle; `stable` follows when the API leaves alpha.
 const CHANNEL: &str = "alpha";
@@ -17,19 +17,23 @@ fn annotations() -> Vec<(&'static str, &'static str)> {
     ]
 }
 
-/// The files of the bundle; `definition` is the CRD as YAML.
-pub(crate) fn files(definition: &str) -> Result<Vec<(String, String)>, GenerateError> {
+/// The files of the bundle.
+pub(crate) fn files(definitions: &[Definition]) -> Result<Vec<(String, String)>, GenerateError> {
     let service_version = yaml::document("the service version", &csv::service_version())?;
     let lines =
         |format: fn((&str, &str)) -> String| annotations().into_iter().map(format).collect::<String>();
     let metadata = lines(|(key, value)| format!("  {key}: {value}\n"));
     let labels = lines(|(key, value)| format!("LABEL {key}={value}\n"));
-    Ok(vec![
+    let manifests = definitions.iter().map(|definition| {
+        let path = format!("charts/olm/bundle/manifests/{}.crd.yaml", definition.plural);
+        (path, yaml::with_header(&definition.yaml))
+    });
+    let mut files: Vec<_> = manifests.collect();
+    files.extend([
         (
             "charts/olm/bundle/manifests/porpoise.clusterserviceversion.yaml".to_owned(),
             yaml::with_header(&service_version),
         ),
-        ("charts/olm/bundle/manifests/mysqlclusters.crd.yaml".to_owned(), yaml::with_header(definition)),
         (
             "charts/olm/bundle/metadata/annotations.yaml".to_owned(),
             yaml::with_header(&format!("annotations:\n{metadata}")),
@@ -40,5 +44,6 @@ pub(crate) fn files(definition: &str) -> Result<Vec<(String, String)>, GenerateE
                 "FROM scratch\n{labels}COPY bundle/manifests /manifests/\nCOPY bundle/metadata /metadata/\n"
             )),
         ),
-    ])
+    ]);
+    Ok(files)
 }

@@ -4,16 +4,18 @@ use crate::install::{deployment, from_field, image};
 use crate::rbac::rules;
 use crate::{RELEASE, examples};
 use base64::Engine;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps,
+};
 use porpoise_crds::permissions::Reach;
-use porpoise_crds::{GROUP, VERSION, VERSIONS, definition};
+use porpoise_crds::{GROUP, VERSION, VERSIONS, backup_definition, definition};
 use serde_json::{Value, json};
 
 const ICON: &str = include_str!("../../../charts/olm/icon.svg");
 const ACCOUNT: &str = "porpoise-operator";
 
 /// Fields of the form, with the kind of input that consoles show.
-const SPEC_DESCRIPTORS: [(&str, &str, &str); 20] = [
+const SPEC_DESCRIPTORS: [Descriptor; 22] = [
     ("instances", "Instances", "podCount"),
     ("version", "Version", "text"),
     ("image", "Image", "text"),
@@ -32,11 +34,13 @@ const SPEC_DESCRIPTORS: [(&str, &str, &str); 20] = [
     ("services.replicas.maxLag", "Replicas are read up to a lag of", "text"),
     ("durability.policy", "When too few members are left", "text"),
     ("pod.terminationGracePeriodSeconds", "Seconds for an orderly end", "number"),
+    ("backup.schedule", "Backup schedule", "text"),
+    ("backup.retention.keepLast", "Scheduled backups to keep", "number"),
     ("hibernated", "Hibernated", "booleanSwitch"),
     ("paused", "Paused", "booleanSwitch"),
 ];
 
-const STATUS_DESCRIPTORS: [(&str, &str, &str); 7] = [
+const STATUS_DESCRIPTORS: [Descriptor; 7] = [
     ("phase", "Phase", "io.kubernetes.phase"),
     ("primary", "Primary", "text"),
     ("readyInstances", "Ready", "text"),
@@ -44,6 +48,17 @@ const STATUS_DESCRIPTORS: [(&str, &str, &str); 7] = [
     ("endpoints.primary", "Address of the primary", "text"),
     ("endpoints.replicas", "Address of the replicas", "text"),
     ("conditions", "Conditions", "io.kubernetes.conditions"),
+];
+
+const BACKUP_SPEC_DESCRIPTORS: [Descriptor; 2] =
+    [("clusterRef.name", "Cluster", "text"), ("deletionPolicy", "When the backup is deleted", "text")];
+
+const BACKUP_STATUS_DESCRIPTORS: [Descriptor; 5] = [
+    ("phase", "Phase", "io.kubernetes.phase"),
+    ("verified", "Verified", "text"),
+    ("completedAt", "Completed", "text"),
+    ("location.path", "Folder in the target", "text"),
+    ("message", "Message", "text"),
 ];
 
 /// The whole object.
@@ -74,7 +89,7 @@ pub(crate) fn service_version() -> Value {
             }],
             "installModes": install_modes,
             "install": install(),
-            "customresourcedefinitions": {"owned": [owned()]},
+            "customresourcedefinitions": {"owned": [owned_cluster(), owned_backup()]},
             "relatedImages": related_images(),
         },
     })
@@ -112,10 +127,11 @@ fn annotations() -> Value {
 
 /// The typed examples as the JSON list that consoles offer.
 fn alm_examples() -> String {
-    let examples: Vec<Value> = porpoise_crds::examples::examples()
+    let mut examples: Vec<Value> = porpoise_crds::examples::examples()
         .iter()
         .map(|example| serde_json::to_value(examples::brief(&example.cluster)).unwrap_or_default())
         .collect();
+    examples.push(serde_json::to_value(porpoise_crds::examples::example_backup()).unwrap_or_default());
     serde_json::to_string_pretty(&examples).unwrap_or_default()
 }
 
@@ -144,44 +160,77 @@ fn install() -> Value {
     })
 }
 
-fn owned() -> Value {
-    let definition = definition();
-    let root = definition
-        .spec
-        .versions
-        .first()
-        .and_then(|version| version.schema.as_ref())
-        .and_then(|schema| schema.open_api_v3_schema.as_ref());
-    let descriptors = |part: &str, list: &[(&str, &str, &str)]| -> Vec<Value> {
-        list.iter()
-            .map(|(path, title, input)| {
-                let field = root.and_then(|root| find(root, part)).and_then(|schema| find(schema, path));
-                let kind = if input.starts_with("io.kubernetes") { "" } else { "com.tectonic.ui:" };
-                let descriptor = format!("urn:alm:descriptor:{kind}{input}");
-                json!({
-                    "path": path,
-                    "displayName": title,
-                    "description": field.and_then(|field| field.description.clone()).unwrap_or_default(),
-                    "x-descriptors": [descriptor],
-                })
-            })
-            .collect()
-    };
-    json!({
-        "name": format!("mysqlclusters.{GROUP}"),
-        "version": VERSION,
-        "kind": "MySQLCluster",
-        "displayName": "MySQL cluster",
-        "description": "One replicated MySQL service: its members, storage, configuration and entry points.",
-        "resources": [
+fn owned_cluster() -> Value {
+    owned(&Owned {
+        definition: definition(),
+        title: "MySQL cluster",
+        description: "One replicated MySQL service: its members, storage, configuration and entry points.",
+        resources: json!([
             {"version": "v1", "kind": "StatefulSet"}, {"version": "v1", "kind": "Pod"},
             {"version": "v1", "kind": "Service"}, {"version": "v1", "kind": "PersistentVolumeClaim"},
             {"version": "v1", "kind": "ConfigMap"}, {"version": "v1", "kind": "Secret"},
             {"version": "v1", "kind": "ServiceAccount"}, {"version": "v1", "kind": "EndpointSlice"},
             {"version": "v1", "kind": "NetworkPolicy"}, {"version": "v1", "kind": "PodDisruptionBudget"},
-        ],
-        "specDescriptors": descriptors("spec", &SPEC_DESCRIPTORS),
-        "statusDescriptors": descriptors("status", &STATUS_DESCRIPTORS),
+            {"version": VERSION, "kind": "MySQLBackup"},
+        ]),
+        spec: &SPEC_DESCRIPTORS,
+        status: &STATUS_DESCRIPTORS,
+    })
+}
+
+fn owned_backup() -> Value {
+    owned(&Owned {
+        definition: backup_definition(),
+        title: "MySQL backup",
+        description: "One backup of a MySQL cluster: the wish for it, and what became of it.",
+        resources: json!([{"version": "v1", "kind": "Job"}]),
+        spec: &BACKUP_SPEC_DESCRIPTORS,
+        status: &BACKUP_STATUS_DESCRIPTORS,
+    })
+}
+
+/// Path, title and kind of input.
+type Descriptor = (&'static str, &'static str, &'static str);
+
+/// One kind as consoles show it.
+struct Owned<'a> {
+    definition: CustomResourceDefinition,
+    title: &'a str,
+    description: &'a str,
+    resources: Value,
+    spec: &'a [Descriptor],
+    status: &'a [Descriptor],
+}
+
+fn owned(kind: &Owned<'_>) -> Value {
+    let version = kind.definition.spec.versions.first();
+    let root = version
+        .and_then(|version| version.schema.as_ref())
+        .and_then(|schema| schema.open_api_v3_schema.as_ref());
+    let descriptors = |part: &str, list: &[Descriptor]| -> Vec<Value> {
+        let schema = root.and_then(|root| find(root, part));
+        list.iter().map(|one| descriptor(schema, one)).collect()
+    };
+    json!({
+        "name": format!("{}.{GROUP}", kind.definition.spec.names.plural),
+        "version": VERSION,
+        "kind": kind.definition.spec.names.kind,
+        "displayName": kind.title,
+        "description": kind.description,
+        "resources": kind.resources,
+        "specDescriptors": descriptors("spec", kind.spec),
+        "statusDescriptors": descriptors("status", kind.status),
+    })
+}
+
+fn descriptor(schema: Option<&JSONSchemaProps>, (path, title, input): &Descriptor) -> Value {
+    let field = schema.and_then(|schema| find(schema, path));
+    let kind = if input.starts_with("io.kubernetes") { "" } else { "com.tectonic.ui:" };
+    json!({
+        "path": path,
+        "displayName": title,
+        "description": field.and_then(|field| field.description.clone()).unwrap_or_default(),
+        "x-descriptors": [format!("urn:alm:descriptor:{kind}{input}")],
     })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{GenerateError, yaml};
 use porpoise_crds::MySQLCluster;
-use porpoise_crds::examples::examples;
+use porpoise_crds::examples::{BACKUP_FILE, example_backup, examples};
 use serde_norway::Value;
 
 /// The example files by path.
@@ -13,6 +13,9 @@ pub(crate) fn files() -> Result<Vec<(String, String)>, GenerateError> {
         let path = format!("docs/src/examples/{}.yaml", example.file);
         files.push((path, format!("{}# {}\n{text}", yaml::HEADER, example.shows)));
     }
+    let text = yaml::document(BACKUP_FILE, &example_backup())?;
+    let path = format!("docs/src/examples/{BACKUP_FILE}.yaml");
+    files.push((path, format!("{}# One backup of a cluster, now.\n{text}", yaml::HEADER)));
     Ok(files)
 }
 

@@ -86,7 +86,7 @@ pub(crate) fn manifest() -> Result<String, GenerateError> {
                 subjects: Some(vec![subject()]),
             },
         )?,
-        yaml::document("the view role", &people("view", &[("mysqlclusters", &["get", "list", "watch"])]))?,
+        yaml::document("the view role", &people("view", VIEW))?,
         yaml::document("the edit role", &people("edit", EDIT))?,
         yaml::document("the metrics service", &metrics_service())?,
         yaml::document("the budget", &budget())?,
@@ -123,9 +123,13 @@ fn cluster_role(name: &str, rules: Vec<PolicyRule>) -> ClusterRole {
     ClusterRole { metadata: cluster_wide(name), rules: Some(rules), ..ClusterRole::default() }
 }
 
+const VIEW: &[(&str, &[&str])] =
+    &[("mysqlclusters", &["get", "list", "watch"]), ("mysqlbackups", &["get", "list", "watch"])];
+
 const EDIT: &[(&str, &[&str])] = &[
     ("mysqlclusters", &["create", "delete", "deletecollection", "patch", "update"]),
     ("mysqlclusters/scale", &["get", "patch", "update"]),
+    ("mysqlbackups", &["create", "delete", "deletecollection", "patch", "update"]),
 ];
 
 /// A role for people, taken in by Kubernetes' own `view` and `edit` roles. No Secret is in it.

@@ -11,6 +11,7 @@ mod rbac;
 mod reference;
 mod yaml;
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,23 +59,45 @@ pub fn files() -> Result<BTreeMap<PathBuf, String>, GenerateError> {
     let mut add = |path: &str, content: String| {
         files.insert(PathBuf::from(path), content);
     };
-    let definition = yaml::document("the definition", &porpoise_crds::definition())?;
-    add("charts/porpoise-crds/templates/mysqlclusters.yaml", yaml::chart_definition(&definition));
+    let definitions = definitions()?;
+    for definition in &definitions {
+        let path = format!("charts/porpoise-crds/templates/{}.yaml", definition.plural);
+        add(&path, yaml::chart_definition(&definition.yaml));
+    }
     add("charts/porpoise/files/rules.yaml", rbac::chart_rules()?);
-    add("charts/install/crds.yaml", yaml::with_header(&definition));
+    let all: Vec<String> = definitions.iter().map(|definition| definition.yaml.clone()).collect();
+    add("charts/install/crds.yaml", yaml::stream(&all));
     add("charts/install/operator.yaml", install::manifest()?);
     add("charts/install/kustomization.yaml", install::kustomization());
-    add("docs/src/reference/mysqlcluster.md", reference::page());
+    add("docs/src/reference/mysqlcluster.md", reference::cluster_page());
+    add("docs/src/reference/mysqlbackup.md", reference::backup_page());
     add("docs/src/reference/permissions.md", rbac::page());
     add("docs/src/reference/events.md", events::page());
     add("docs/src/reference/reserved-settings.md", reference::reserved_settings());
     for (path, content) in examples::files()? {
         add(&path, content);
     }
-    for (path, content) in bundle::files(&definition)? {
+    for (path, content) in bundle::files(&definitions)? {
         add(&path, content);
     }
     Ok(files)
+}
+
+/// A definition as it is written into files.
+pub(crate) struct Definition {
+    /// Plural of the kind.
+    pub(crate) plural: String,
+    /// The definition.
+    pub(crate) yaml: String,
+}
+
+fn definitions() -> Result<Vec<Definition>, GenerateError> {
+    let definition = |definition: CustomResourceDefinition| {
+        let plural = definition.spec.names.plural.clone();
+        let yaml = yaml::document(&format!("the definition of {plural}"), &definition)?;
+        Ok(Definition { plural, yaml })
+    };
+    porpoise_crds::definitions().into_iter().map(definition).collect()
 }
 
 /// Writes what is stale below `root` and returns its paths.

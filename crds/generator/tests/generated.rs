@@ -3,8 +3,8 @@
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use porpoise_crdgen::{Grant, RELEASE, check, files, grants, root};
-use porpoise_crds::MySQLCluster;
 use porpoise_crds::permissions::PERMISSIONS;
+use porpoise_crds::{MySQLBackup, MySQLCluster};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -92,28 +92,55 @@ fn b11_service_version_has_what_catalogues_show() {
 
 #[test]
 fn b10_every_descriptor_path_exists_in_the_definition() {
-    let crd = document("charts/olm/bundle/manifests/mysqlclusters.crd.yaml");
-    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     let csv = service_version();
-    let owned = &csv["spec"]["customresourcedefinitions"]["owned"][0];
-    assert_eq!(owned["name"], crd["metadata"]["name"]);
-    assert_eq!(owned["version"], crd["spec"]["versions"][0]["name"]);
-    for (list, part) in [("specDescriptors", "spec"), ("statusDescriptors", "status")] {
-        for descriptor in owned[list].as_array().unwrap() {
-            let path = descriptor["path"].as_str().unwrap();
-            let field =
-                path.split('.').fold(&schema["properties"][part], |schema, name| &schema["properties"][name]);
-            assert!(field.is_object(), "{part}.{path}");
-            assert!(!descriptor["description"].as_str().unwrap().is_empty(), "{part}.{path}");
+    for (owned, plural) in csv["spec"]["customresourcedefinitions"]["owned"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(["mysqlclusters", "mysqlbackups"])
+    {
+        let crd = document(&format!("charts/olm/bundle/manifests/{plural}.crd.yaml"));
+        let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        assert_eq!(owned["name"], crd["metadata"]["name"]);
+        assert_eq!(owned["kind"], crd["spec"]["names"]["kind"]);
+        assert_eq!(owned["version"], crd["spec"]["versions"][0]["name"]);
+        for (list, part) in [("specDescriptors", "spec"), ("statusDescriptors", "status")] {
+            for descriptor in owned[list].as_array().unwrap() {
+                let path = descriptor["path"].as_str().unwrap();
+                let field = path
+                    .split('.')
+                    .fold(&schema["properties"][part], |schema, name| &schema["properties"][name]);
+                assert!(field.is_object(), "{part}.{path}");
+                assert!(!descriptor["description"].as_str().unwrap().is_empty(), "{part}.{path}");
+            }
         }
     }
+}
+
+#[test]
+fn b3_every_kind_is_in_chart_manifest_and_bundle() {
+    let manifest: Vec<Value> = documents("charts/install/crds.yaml")
+        .iter()
+        .map(|crd| crd["spec"]["names"]["kind"].clone())
+        .collect();
+    assert_eq!(manifest, ["MySQLCluster", "MySQLBackup"]);
+    for plural in ["mysqlclusters", "mysqlbackups"] {
+        let chart = read(&format!("charts/porpoise-crds/templates/{plural}.yaml"));
+        assert!(chart.contains("helm.sh/resource-policy: keep"), "{plural}");
+    }
+    let owned = service_version()["spec"]["customresourcedefinitions"]["owned"].clone();
+    assert_eq!(owned.as_array().unwrap().len(), manifest.len());
 }
 
 #[test]
 fn b11_alm_examples_are_typed_values() {
     let csv = service_version();
     let text = csv["metadata"]["annotations"]["alm-examples"].as_str().unwrap();
-    let examples: Vec<MySQLCluster> = serde_json::from_str(text).unwrap();
+    let mut examples: Vec<Value> = serde_json::from_str(text).unwrap();
+    let backup: MySQLBackup = serde_json::from_value(examples.pop().unwrap()).unwrap();
+    assert_eq!(backup, porpoise_crds::examples::example_backup());
+    let examples: Vec<MySQLCluster> =
+        examples.into_iter().map(|example| serde_json::from_value(example).unwrap()).collect();
     let typed: Vec<MySQLCluster> =
         porpoise_crds::examples::examples().into_iter().map(|example| example.cluster).collect();
     assert_eq!(examples, typed);
@@ -126,6 +153,9 @@ fn examples_on_disk_are_the_typed_values() {
             serde_json::from_value(document(&format!("docs/src/examples/{}.yaml", example.file))).unwrap();
         assert_eq!(found, example.cluster, "{}", example.file);
     }
+    let path = format!("docs/src/examples/{}.yaml", porpoise_crds::examples::BACKUP_FILE);
+    let found: MySQLBackup = serde_json::from_value(document(&path)).unwrap();
+    assert_eq!(found, porpoise_crds::examples::example_backup());
 }
 
 /// What the table of permissions grants.
