@@ -1,7 +1,7 @@
 //! What is remembered of each cluster between passes. Losing it costs time, never safety.
 
 use jiff::Timestamp;
-use porpoise_core::view::{Ages, Trouble};
+use porpoise_core::view::{Ages, RestoreLook, Trouble};
 use porpoise_link::client::STATE_LIMIT;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -46,6 +46,8 @@ pub struct Memory {
     pub troubles: Option<(Instant, Vec<Trouble>)>,
     /// Whether the namespace was being deleted, and when that was asked.
     pub namespace: Option<(Instant, bool)>,
+    /// What a new cluster begins with, and when that was read.
+    pub restore: Option<(Instant, RestoreLook)>,
     /// Objects that were found equal to what was wanted: by title, their resourceVersion and the digest of the wish.
     pub settled: HashMap<String, (String, String)>,
     /// When the endpoint of writes was changed.

@@ -2,6 +2,14 @@
 //!
 //! A backup is a folder of a target: chunks, and last of all `manifest.json`. Without a manifest there is no backup.
 
+mod secrets;
+mod source;
+
+pub use secrets::{
+    AUTHORITY_ENTRY, CREDENTIAL_ENTRIES, Purpose, SecretNeed, need_of_encryption, needs_of_target,
+};
+pub use source::{StoredBackup, stored_backup};
+
 use porpoise_crds::{BackupLocation, BackupTarget};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

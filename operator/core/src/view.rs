@@ -1,5 +1,6 @@
 //! What the operator sees in one pass. Reading never fails here: a missing thing is data.
 
+use crate::backup::RestoreSource;
 use crate::protocol::MemberState;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -168,6 +169,17 @@ pub struct References {
     pub storage_class_exists: Option<bool>,
     /// Names of objects that this cluster must own but that belong to something else, such as `Service shop-ro`.
     pub taken_names: Vec<String>,
+    /// Where `spec.bootstrap.restore` leads; absent: nothing is to be restored, or the cluster has a recorded claim already.
+    pub restore: Option<RestoreLook>,
+}
+
+/// What a new cluster begins with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RestoreLook {
+    /// The backup, and everything it takes to read it.
+    Ready(Box<RestoreSource>),
+    /// What is missing: field and remedy, in a sentence. The cluster waits for it and never begins empty.
+    Missing(String),
 }
 
 /// A refusal or trouble that Kubernetes reported.

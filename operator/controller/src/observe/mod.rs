@@ -2,6 +2,7 @@
 
 mod members;
 mod references;
+mod restore;
 mod troubles;
 
 use crate::cache::ClusterKey;

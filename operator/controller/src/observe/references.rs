@@ -15,13 +15,14 @@ use std::str::FromStr;
 use crate::kinds::OwnedKind;
 
 pub(super) async fn look(context: &Context, object: &MySQLCluster) -> References {
-    let (config_map, tls_secret_keys, storage_class_exists, taken_names) = tokio::join!(
+    let (config_map, tls_secret_keys, storage_class_exists, taken_names, restore) = tokio::join!(
         config_map(context, object),
         tls_secret_keys(context, object),
         storage_class_exists(context, object),
         taken_names(context, object),
+        super::restore::look(context, object),
     );
-    References { config_map, tls_secret_keys, storage_class_exists, taken_names }
+    References { config_map, tls_secret_keys, storage_class_exists, taken_names, restore }
 }
 
 async fn config_map(context: &Context, object: &MySQLCluster) -> Option<BTreeMap<String, String>> {

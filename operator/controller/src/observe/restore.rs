@@ -1,0 +1,172 @@
+//! What a new cluster begins with, if not empty: the backup and the Secrets that it takes to read it.
+//!
+//! Read only until the cluster has a recorded claim. What is read is kept for a moment, since a founding is looked at
+//! several times a second, and never printed.
+
+use crate::context::Context;
+use crate::kubernetes::{CallError, bounded, chain, existing};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, ResourceExt};
+use porpoise_core::backup::{StoredBackup, stored_backup};
+use porpoise_core::view::RestoreLook;
+use porpoise_crds::{MySQLBackup, MySQLCluster, Restore};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// An answer is good for this long.
+const FRESH: Duration = Duration::from_secs(5);
+
+pub(super) async fn look(context: &Context, object: &MySQLCluster) -> Option<RestoreLook> {
+    let uid = object.uid().unwrap_or_default();
+    let founded = object.status.as_ref().is_some_and(|status| status.quorum.is_some());
+    let restore = object.spec.bootstrap.as_ref().map(|bootstrap| &bootstrap.restore);
+    let Some(restore) = restore.filter(|_| !founded) else {
+        context.memories.of(&uid, |memory| memory.restore = None);
+        return None;
+    };
+    let known = context.memories.of(&uid, |memory| memory.restore.clone());
+    if let Some((when, look)) = known
+        && when.elapsed() < FRESH
+    {
+        return Some(look);
+    }
+    let look = fresh(context, &object.namespace().unwrap_or_default(), restore).await;
+    context.memories.of(&uid, |memory| memory.restore = Some((Instant::now(), look.clone())));
+    Some(look)
+}
+
+async fn fresh(context: &Context, namespace: &str, restore: &Restore) -> RestoreLook {
+    let source = async {
+        let backup = backup(context, namespace, restore).await?;
+        let stored = stored_backup(restore, backup.as_ref())?;
+        let secrets = secrets(context, namespace, &stored).await?;
+        stored.with_secrets(&secrets)
+    };
+    match source.await {
+        Ok(source) => RestoreLook::Ready(Box::new(source)),
+        Err(missing) => RestoreLook::Missing(missing),
+    }
+}
+
+async fn backup(
+    context: &Context,
+    namespace: &str,
+    restore: &Restore,
+) -> Result<Option<MySQLBackup>, String> {
+    let Some(reference) = &restore.backup_ref else { return Ok(None) };
+    let api: Api<MySQLBackup> = Api::namespaced(context.clients.general.clone(), namespace);
+    existing(bounded(api.get(&reference.name)).await)
+        .map_err(|error| unreadable("MySQLBackup", &reference.name, &error))
+}
+
+async fn secrets(
+    context: &Context,
+    namespace: &str,
+    stored: &StoredBackup,
+) -> Result<BTreeMap<String, BTreeMap<String, String>>, String> {
+    let api: Api<Secret> = Api::namespaced(context.clients.general.clone(), namespace);
+    let names: BTreeSet<&String> = stored.needs.iter().map(|need| &need.name).collect();
+    let mut found = BTreeMap::new();
+    for name in names {
+        let secret = existing(bounded(api.get(name)).await);
+        if let Some(secret) = secret.map_err(|error| unreadable("Secret", name, &error))? {
+            found.insert(name.clone(), texts(secret));
+        }
+    }
+    Ok(found)
+}
+
+fn texts(secret: Secret) -> BTreeMap<String, String> {
+    let data = secret.data.unwrap_or_default().into_iter();
+    data.filter_map(|(key, value)| Some((key, String::from_utf8(value.0).ok()?))).collect()
+}
+
+/// Not known is not absent: the cluster must not begin empty because of it.
+fn unreadable(kind: &str, name: &str, error: &CallError) -> String {
+    format!("spec.bootstrap.restore: {kind} {name} cannot be read now ({}); tried again", chain(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Call, cluster, context, refusal, server};
+    use serde_json::{Value, json};
+
+    fn restoring() -> MySQLCluster {
+        let mut cluster = cluster();
+        cluster.spec.bootstrap =
+            serde_json::from_value(json!({"restore": {"backupRef": {"name": "shop-a"}}})).unwrap();
+        cluster
+    }
+
+    fn answer(call: &Call) -> Option<(u16, Value)> {
+        Some(match call.path.rsplit('/').next().unwrap() {
+            "shop-a" => (
+                200,
+                json!({
+                    "apiVersion": "mysql.porpoise.dev/v1alpha1", "kind": "MySQLBackup", "metadata": {"name": "shop-a"},
+                    "spec": {"clusterRef": {"name": "shop"}},
+                    "status": {"phase": "Succeeded", "location": {
+                        "target": {"s3": {"bucket": "safe", "credentialsSecretRef": {"name": "store"}}}, "path": "a",
+                    }},
+                }),
+            ),
+            "store" => (
+                200,
+                json!({
+                    "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "store"},
+                    "data": {"accessKeyId": "aWQ=", "secretAccessKey": "a2V5"},
+                }),
+            ),
+            _ => refusal(404, "NotFound"),
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a30_backup_and_secrets_are_read_by_name_and_not_in_every_pass() {
+        let (client, calls) = server(answer);
+        let (context, _until) = context(&client);
+        for _ in 0..3 {
+            match look(&context, &restoring()).await {
+                Some(RestoreLook::Ready(source)) => {
+                    assert_eq!(source.secrets.credentials["secretAccessKey"], "key")
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        let once = [
+            "GET /apis/mysql.porpoise.dev/v1alpha1/namespaces/prod/mysqlbackups/shop-a",
+            "GET /api/v1/namespaces/prod/secrets/store",
+        ];
+        assert_eq!(calls.lines(), once);
+        tokio::time::advance(FRESH).await;
+        look(&context, &restoring()).await;
+        assert_eq!(calls.lines().len(), 4);
+    }
+
+    #[tokio::test]
+    async fn secrets_are_read_no_more_once_the_cluster_is_founded() {
+        let (client, calls) = server(answer);
+        let (context, _until) = context(&client);
+        let mut founded = restoring();
+        founded.status.get_or_insert_default().quorum = Some(porpoise_crds::Quorum::default());
+        assert!(look(&context, &founded).await.is_none());
+        assert!(look(&context, &cluster()).await.is_none());
+        assert!(calls.lines().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_now_is_missing_and_never_taken_for_nothing() {
+        for (code, reason, words) in
+            [(404, "NotFound", "does not exist"), (403, "Forbidden", "cannot be read now")]
+        {
+            let (client, _) = server(move |_| Some(refusal(code, reason)));
+            let (context, _until) = context(&client);
+            match look(&context, &restoring()).await {
+                Some(RestoreLook::Missing(sentence)) => assert!(sentence.contains(words), "{sentence}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Where `spec.bootstrap.restore` leads.
+
+use super::RestoreSource;
+use super::TargetSecrets;
+use super::secrets::{AUTHORITY_ENTRY, Purpose, SecretNeed, need_of_encryption, needs_of_target};
+use porpoise_crds::{BackupLocation, BackupPhase, MySQLBackup, Restore};
+use std::collections::BTreeMap;
+
+/// What the field is called.
+const FIELD: &str = "spec.bootstrap.restore";
+
+/// A stored backup, and the Secrets it takes to read it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredBackup {
+    /// Where it is stored.
+    pub location: BackupLocation,
+    /// What must be read besides.
+    pub needs: Vec<SecretNeed>,
+}
+
+/// The backup that a restore names. `backup` is the object of `backupRef`, if it exists.
+///
+/// # Errors
+/// What is missing, in a sentence with field and remedy.
+pub fn stored_backup(restore: &Restore, backup: Option<&MySQLBackup>) -> Result<StoredBackup, String> {
+    let named = match &restore.backup_ref {
+        Some(reference) => Some(complete(&reference.name, backup)?),
+        None => None,
+    };
+    let field = if named.is_some() {
+        format!("{FIELD}.backupRef: target")
+    } else {
+        format!("{FIELD}.location.target")
+    };
+    let encryption = named.and_then(|backup| backup.status.as_ref()?.encryption.clone());
+    let location = match named {
+        Some(backup) => backup.status.as_ref().and_then(|status| status.location.clone()),
+        None => restore.location.clone(),
+    };
+    let location = location.ok_or_else(|| {
+        format!("{FIELD}: name either backupRef, a MySQLBackup of this namespace, or location")
+    })?;
+    let mut needs = needs_of_target(&location.target, &field);
+    needs.extend(keys(restore, encryption.as_ref()));
+    Ok(StoredBackup { location, needs })
+}
+
+/// A backup that has been made and is there.
+fn complete<'a>(name: &str, backup: Option<&'a MySQLBackup>) -> Result<&'a MySQLBackup, String> {
+    let field = format!("{FIELD}.backupRef");
+    let Some(backup) = backup else {
+        return Err(format!(
+            "{field}: MySQLBackup {name} does not exist in this namespace; name another, or use location"
+        ));
+    };
+    if backup.metadata.deletion_timestamp.is_some() {
+        return Err(format!("{field}: MySQLBackup {name} is being deleted; name another"));
+    }
+    let status = backup.status.as_ref();
+    match status.and_then(|status| status.phase) {
+        Some(BackupPhase::Succeeded) if status.is_some_and(|status| status.location.is_some()) => Ok(backup),
+        Some(BackupPhase::Succeeded) => {
+            Err(format!("{field}: MySQLBackup {name} does not say where it is stored; use location"))
+        }
+        Some(BackupPhase::Failed | BackupPhase::Deleting) => {
+            Err(format!("{field}: MySQLBackup {name} holds nothing to restore; name one that Succeeded"))
+        }
+        None | Some(BackupPhase::Pending | BackupPhase::Running) => {
+            Err(format!("{field}: MySQLBackup {name} is not complete yet; wait for it, or name another"))
+        }
+    }
+}
+
+/// The keys: those that the restore names, else those that the backup was made with.
+fn keys(restore: &Restore, encryption: Option<&porpoise_crds::BackupEncryption>) -> Option<SecretNeed> {
+    let own = encryption
+        .map(|encryption| need_of_encryption(encryption, &format!("{FIELD}.backupRef: encryption")));
+    let Some(named) = &restore.key_secret_ref else { return own };
+    Some(SecretNeed {
+        purpose: Purpose::Keys,
+        field: format!("{FIELD}.keySecretRef"),
+        name: named.name.clone(),
+        entries: own.map(|need| need.entries).unwrap_or_default(),
+    })
+}
+
+impl StoredBackup {
+    /// With everything it takes to read it. `found` are the entries of the Secrets by name; one that does not exist is
+    /// absent.
+    ///
+    /// # Errors
+    /// What is missing, in sentences.
+    pub fn with_secrets(
+        self,
+        found: &BTreeMap<String, BTreeMap<String, String>>,
+    ) -> Result<RestoreSource, String> {
+        let missing = |need: &SecretNeed| {
+            need.missing(found.get(&need.name).map(|entries| entries.keys().cloned().collect()).as_ref())
+        };
+        let missing: Vec<String> = self.needs.iter().filter_map(missing).collect();
+        if !missing.is_empty() {
+            return Err(missing.join("; "));
+        }
+        let mut secrets = TargetSecrets::default();
+        for need in &self.needs {
+            let entries = found.get(&need.name).cloned().unwrap_or_default();
+            match need.purpose {
+                Purpose::Credentials => secrets.credentials = entries,
+                Purpose::Authority => secrets.authority = entries.get(AUTHORITY_ENTRY).cloned(),
+                Purpose::Keys => secrets.keys = entries,
+            }
+        }
+        Ok(RestoreSource { location: self.location, secrets })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn restore(value: Value) -> Restore {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn target() -> Value {
+        json!({"s3": {"bucket": "safe", "credentialsSecretRef": {"name": "store"}, "authoritySecretRef": {"name": "ca"}}})
+    }
+
+    fn backup(status: &Value) -> MySQLBackup {
+        serde_json::from_value(json!({
+            "apiVersion": "mysql.porpoise.dev/v1alpha1", "kind": "MySQLBackup", "metadata": {"name": "shop-a"},
+            "spec": {"clusterRef": {"name": "shop"}}, "status": status,
+        }))
+        .unwrap()
+    }
+
+    fn by_name() -> Restore {
+        restore(json!({"backupRef": {"name": "shop-a"}}))
+    }
+
+    fn entries(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_backup_that_cannot_be_restored_is_said_with_field_and_remedy() {
+        let location = json!({"target": target(), "path": "a"});
+        for (case, found, words) in [
+            ("absent", None, "does not exist in this namespace"),
+            ("new", Some(json!(null)), "is not complete yet"),
+            ("running", Some(json!({"phase": "Running", "location": location})), "is not complete yet"),
+            ("failed", Some(json!({"phase": "Failed", "location": location})), "name one that Succeeded"),
+            ("homeless", Some(json!({"phase": "Succeeded"})), "does not say where it is stored"),
+        ] {
+            let found = found.as_ref().map(backup);
+            let error = stored_backup(&by_name(), found.as_ref()).unwrap_err();
+            assert!(
+                error.starts_with("spec.bootstrap.restore.backupRef: MySQLBackup shop-a "),
+                "{case}: {error}"
+            );
+            assert!(error.contains(words), "{case}: {error}");
+        }
+        let mut leaving = backup(&json!({"phase": "Succeeded", "location": location}));
+        leaving.metadata.deletion_timestamp =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
+        assert!(stored_backup(&by_name(), Some(&leaving)).unwrap_err().contains("is being deleted"));
+    }
+
+    #[test]
+    fn everything_it_takes_to_read_a_backup_is_gathered() {
+        let done = backup(&json!({
+            "phase": "Succeeded", "location": {"target": target(), "path": "prod/shop/u/shop-a"},
+            "encryption": {"keySecretRef": {"name": "keys"}, "keyName": "2026"},
+        }));
+        let stored = stored_backup(&by_name(), Some(&done)).unwrap();
+        assert_eq!(stored.location.path, "prod/shop/u/shop-a");
+        let mut found = BTreeMap::from([
+            ("store".to_owned(), entries(&[("accessKeyId", "id"), ("secretAccessKey", "s3cr3t")])),
+            ("ca".to_owned(), entries(&[("ca.crt", "PEM")])),
+        ]);
+        let missing = stored.clone().with_secrets(&found).unwrap_err();
+        assert_eq!(
+            missing,
+            "spec.bootstrap.restore.backupRef: encryption.keySecretRef: Secret keys does not exist; make it with 2026, or name another"
+        );
+        found.insert("keys".to_owned(), entries(&[("2026", "a2V5"), ("2025", "b2xk")]));
+        let source = stored.with_secrets(&found).unwrap();
+        assert_eq!(source.secrets.credentials["secretAccessKey"], "s3cr3t");
+        assert_eq!(source.secrets.authority.as_deref(), Some("PEM"));
+        assert_eq!(source.secrets.keys.len(), 2, "older keys are kept: they may be the ones that are needed");
+        assert!(!format!("{source:?}").contains("s3cr3t"));
+    }
+
+    #[test]
+    fn a_place_needs_no_object_and_a_named_key_wins() {
+        let place = restore(json!({
+            "location": {"target": {"s3": {"bucket": "safe"}}, "path": "a/b"}, "keySecretRef": {"name": "mine"},
+        }));
+        let stored = stored_backup(&place, None).unwrap();
+        let names: Vec<&str> = stored.needs.iter().map(|need| need.name.as_str()).collect();
+        assert_eq!(names, ["mine"]);
+        let missing = stored.with_secrets(&BTreeMap::new()).unwrap_err();
+        assert_eq!(
+            missing,
+            "spec.bootstrap.restore.keySecretRef: Secret mine does not exist; make it, or name another"
+        );
+    }
+}
