@@ -263,6 +263,7 @@ impl Supervisor {
 
     async fn one_run(&self) -> Result<RunEnd, String> {
         self.finish_cut()?;
+        self.forget_lock()?;
         let mut command = Command::new(&self.settings.mysqld);
         command.args(arguments::serve(&self.settings, &self.config, self.server_id));
         self.is_expected.store(false, Ordering::SeqCst);
@@ -275,6 +276,20 @@ impl Supervisor {
         let (how, answered) = self.watch(child, run, started).await;
         self.pid.store(0, Ordering::SeqCst);
         Ok(RunEnd { how, answered, lasted: started.elapsed() })
+    }
+
+    /// The lock of mysqld's socket outlives a container that was killed, and holds a process number of that one. In the next
+    /// container this may be the number of a thread of ours: mysqld would take it for another mysqld and never start. The
+    /// volume is ours alone (occupancy), and an earlier mysqld of ours is over.
+    fn forget_lock(&self) -> Result<(), String> {
+        let mut lock = self.settings.mysql_socket().into_os_string();
+        lock.push(".lock");
+        match std::fs::remove_file(&lock) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(format!("has a stale lock that cannot be removed: {}: {error}", lock.display()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Wipes what a broken clone left, and makes a data directory if there is none.

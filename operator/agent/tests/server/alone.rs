@@ -38,6 +38,23 @@ async fn a_blank_volume_comes_up_empty_and_keeps_its_identity() {
     assert!(!world.members[0].path("run/initialize.sql").exists());
 }
 
+/// A container that is killed leaves the lock of mysqld's socket behind, with a process number that a thread of the next
+/// agent has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_of_an_earlier_container_keeps_nothing_down() {
+    let mut world = World::new(1);
+    world.running(0).await;
+    let lock = world.members[0].path("run/mysqld.sock.lock");
+    assert!(lock.exists());
+    let thread = world.members[0].agent_thread();
+    world.members[0].crash();
+    fs::write(&lock, format!("{thread}\n")).unwrap();
+    world.start(0);
+    let state = world.running(0).await;
+    assert_eq!(state.server, ServerPhase::Running);
+    assert_ne!(fs::read_to_string(&lock).unwrap().trim(), thread.to_string());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn promises_outlive_the_agent() {
     let mut world = World::new(1);

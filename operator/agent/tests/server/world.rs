@@ -425,6 +425,18 @@ impl Member {
         }
     }
 
+    /// Number of a thread of the agent that every agent has, as the agent's own namespace counts.
+    pub fn agent_thread(&self) -> i32 {
+        let tasks = format!("/proc/{}/task", self.agent_pid());
+        let inner = |task: fs::DirEntry| {
+            let status = fs::read_to_string(task.path().join("status")).ok()?;
+            let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+            numbers.split_whitespace().last()?.parse::<i32>().ok()
+        };
+        let all = fs::read_dir(tasks).unwrap().filter_map(|task| inner(task.unwrap()));
+        all.filter(|number| *number > 1).min().expect("an agent has more than one thread")
+    }
+
     /// Process id of mysqld.
     pub fn mysqld_pid(&self) -> i32 {
         *children(self.agent_pid()).first().expect("a mysqld below the agent")
