@@ -79,8 +79,8 @@ fn unnamed(settings: &Settings) -> Result<Option<Done>, FileError> {
     Ok(done.filter(|done| !done.renamed && settings.data_path.exists()))
 }
 
-/// Whether this wish was carried out already.
-pub fn is_done(settings: &Settings, request: &str) -> Result<bool, FileError> {
+/// The last wish that was carried out.
+pub fn done(settings: &Settings) -> Result<Option<String>, FileError> {
     let done = files::read_json::<Done>(&done_path(settings))?;
-    Ok(done.is_some_and(|done| done.request == request))
+    Ok(done.map(|done| done.request))
 }

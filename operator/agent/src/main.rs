@@ -1,6 +1,7 @@
 //! `porpoise-agent`: process 1 of the mysql container.
 
 use clap::{Parser, Subcommand};
+use porpoise_agent::backup::job::{self, JobSettings};
 use porpoise_agent::blackbox::{self, ProbeSettings};
 use porpoise_agent::settings::Settings;
 use porpoise_agent::{install, local, logging, run};
@@ -26,6 +27,8 @@ enum Command {
     Run(Box<Settings>),
     /// Write and read through the Services as an application does, and serve how it goes as metrics.
     Probe(ProbeSettings),
+    /// Do what a backup Job is for: store a member's data, or remove a stored backup.
+    Backup(Box<JobSettings>),
     /// Prepare for the end of the Pod.
     Prestop(Local),
     /// Print what the agent knows.
@@ -54,6 +57,10 @@ async fn main() -> ExitCode {
         Command::Probe(settings) => {
             logging::start();
             blackbox::run(settings).await.map(|()| String::new()).map_err(Into::into)
+        }
+        Command::Backup(settings) => {
+            logging::start();
+            job::run(*settings).await.map_err(Into::into)
         }
         Command::Prestop(Local { run_path }) => local::ask_to_drain(&run_path).await.map_err(Into::into),
         Command::State(Local { run_path }) => local::ask_for_state(&run_path).await.map_err(Into::into),

@@ -5,6 +5,7 @@ mod orders;
 mod report;
 mod volume;
 
+use crate::intent;
 use crate::mysql::SqlError;
 use crate::observe::Facts;
 use crate::pulse::Pulse;
@@ -81,6 +82,8 @@ struct Board {
     silent: String,
     message: String,
     is_cloning: bool,
+    /// The last wish for other data that was carried out.
+    replaced_by: String,
     is_draining: bool,
     is_settled_goal: bool,
     goals: u64,
@@ -141,6 +144,7 @@ impl Member {
             silent: String::new(),
             message: String::new(),
             is_cloning: false,
+            replaced_by: intent::done(&settings).ok().flatten().unwrap_or_default(),
             is_draining: false,
             is_settled_goal: true,
             goals: 0,
@@ -285,6 +289,11 @@ impl Member {
     /// Data is being replaced by a clone, or no longer.
     pub fn clone_runs(&self, is_cloning: bool) {
         self.board().is_cloning = is_cloning;
+    }
+
+    /// The data was replaced, as this wish asked for.
+    pub fn replaced(&self, request: &str) {
+        request.clone_into(&mut self.board().replaced_by);
     }
 
     /// This run's data holds what the primary lacks: the state asks for a clone. Returns whether that was known.

@@ -4,6 +4,7 @@
 //! once. An order sets what the agent works towards; how far it came is seen in the next state. `GET
 //! /v1/state?after=CHANGE&process=PROCESS` answers when there is something new (ADR 0011).
 
+use crate::backup::RestoreSource;
 use porpoise_crds::Quorum;
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +81,14 @@ pub enum Action {
         /// Id of this wish; repeating an order with the same id starts nothing twice.
         request: String,
     },
+    /// Replace the data of a blank member by a backup's. Refused by a member that has a claim. (`restore`)
+    #[serde(rename_all = "camelCase")]
+    Restore {
+        /// The backup, and what it takes to read it.
+        source: Box<RestoreSource>,
+        /// Id of this wish; repeating an order with the same id starts nothing twice.
+        request: String,
+    },
     /// Take over a volume that the cluster `former` (same name and namespace) left. (`adopt`)
     #[serde(rename_all = "camelCase")]
     Adopt {
@@ -139,6 +148,9 @@ pub struct MemberState {
     /// What was cut off this member's binlog and is kept on its volume, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tails: Vec<Tail>,
+    /// Id of the last wish for a copy or a backup's data that was carried out on this volume; empty if none.
+    #[serde(default)]
+    pub replaced_by: String,
     /// Whether the volume takes what is written.
     #[serde(default)]
     pub disk: DiskState,

@@ -33,7 +33,7 @@ pub(super) struct Wanted {
 pub(super) async fn step(pursuit: &Arc<Pursuit>, run: u64, wanted: Wanted) -> Result<Progress, GoalError> {
     let settings = &pursuit.member.settings;
     let note = |source| GoalError::KeepNote { source };
-    if intent::is_done(settings, &wanted.request).map_err(note)? {
+    if intent::done(settings).map_err(note)?.as_ref() == Some(&wanted.request) {
         return Ok(Progress::Over);
     }
     let facts = pursuit.look().await?;

@@ -9,9 +9,11 @@ mod fence;
 pub mod follow;
 pub mod promote;
 pub mod rejoin;
+mod restore;
 pub mod seal;
 pub mod shutdown;
 
+use crate::backup::unpack::RestoreError;
 use crate::files::FileError;
 use crate::logging;
 use crate::member::{Member, Stance};
@@ -94,6 +96,13 @@ pub enum GoalError {
     CloseWrites {
         /// Why.
         reason: String,
+    },
+    /// A backup's data cannot be taken.
+    #[error("restore")]
+    RestoreData {
+        /// Cause.
+        #[source]
+        source: RestoreError,
     },
     /// Copying failed.
     #[error("clone from {donor}")]
@@ -288,6 +297,10 @@ impl Pursuit {
                     request: request.clone(),
                 };
                 clone::step(self, run, wanted).await
+            }
+            Action::Restore { source, request } => {
+                let (source, request) = (source.as_ref().clone(), request.clone());
+                restore::step(self, restore::Wanted { term, source, request }).await
             }
             // Done when the order came.
             Action::Adopt { .. } | Action::Shutdown => Ok(Progress::Over),

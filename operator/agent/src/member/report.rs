@@ -37,6 +37,7 @@ impl Member {
             server_uuid: facts.as_ref().map(|facts| facts.server_uuid.clone()),
             data: facts.map(|facts| facts.data),
             tails: board.tails.clone(),
+            replaced_by: board.replaced_by.clone(),
             disk: board.disk,
             long_transactions: board.long_transactions.clone(),
             components: if run == Some(board.components.0) { board.components.1.clone() } else { Vec::new() },

@@ -62,6 +62,44 @@ const INITIALIZE: &[&str] = &[
     "--caching-sha2-password-auto-generate-rsa-keys=OFF",
 ];
 
+/// For data that serves nobody yet.
+const STAGING: &[&str] = &[
+    "--gtid-mode=ON",
+    "--enforce-gtid-consistency=ON",
+    "--disable-log-bin",
+    "--skip-networking",
+    "--skip-replica-start=ON",
+    "--event-scheduler=OFF",
+    // A copy can only be taken of a server that has the same plugins.
+    "--plugin-load-add=semisync_source.so",
+    "--plugin-load-add=semisync_replica.so",
+    "--plugin-load-add=mysql_clone.so",
+    "--persisted-globals-load=OFF",
+    "--performance-schema=ON",
+    "--mysqlx=OFF",
+    "--secure-file-priv=NULL",
+    "--auto-generate-certs=OFF",
+    // It holds little at a time, beside a member or in a Pod that is smaller than one.
+    "--innodb-buffer-pool-size=128M",
+    "--server-id=4294967295",
+];
+
+/// The command line for data that serves nobody yet.
+pub fn staging(settings: &Settings, data: &Path, socket: &Path, script: Option<&Path>) -> Vec<OsString> {
+    let mut arguments = vec![defaults(settings)];
+    arguments.extend(STAGING.iter().map(OsString::from));
+    arguments.push(path("--datadir", data));
+    arguments.push(path("--socket", socket));
+    arguments.push(path("--pid-file", &socket.with_extension("pid")));
+    arguments.push(path("--clone-ssl-cert", &settings.tls_path.join("tls.crt")));
+    arguments.push(path("--clone-ssl-key", &settings.tls_path.join("tls.key")));
+    arguments.push(path("--clone-ssl-ca", &settings.server_authority()));
+    arguments.push(path("--ssl-cert", &settings.tls_path.join("tls.crt")));
+    arguments.push(path("--ssl-key", &settings.tls_path.join("tls.key")));
+    arguments.extend(script.map(|script| path("--init-file", script)));
+    arguments
+}
+
 /// The command line for service.
 pub fn serve(settings: &Settings, config: &AgentConfig, server_id: u32) -> Vec<OsString> {
     let certificate = settings.server_certificate();

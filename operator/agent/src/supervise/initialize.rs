@@ -102,7 +102,16 @@ pub fn wipe(settings: &Settings) -> Result<(), InitializeError> {
     remove(&doomed)
 }
 
-fn remove(path: &Path) -> Result<(), InitializeError> {
+/// Puts a finished data directory in the place of the one that is there.
+pub fn replace(settings: &Settings, fresh: &Path) -> Result<(), InitializeError> {
+    wipe(settings)?;
+    fs::rename(fresh, &settings.data_path)
+        .and_then(|()| files::sync_parent(&settings.data_path))
+        .map_err(|source| InitializeError::RenameDirectory { source })
+}
+
+/// Removes a directory and all in it; none is fine.
+pub fn remove(path: &Path) -> Result<(), InitializeError> {
     match fs::remove_dir_all(path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
             Err(InitializeError::RemoveLeftover { path: path.to_owned(), source })
@@ -112,6 +121,11 @@ fn remove(path: &Path) -> Result<(), InitializeError> {
 }
 
 fn script_text(settings: &Settings) -> Result<String, InitializeError> {
+    Ok(own_account(settings)? + &statements::lock_root().into_script_line())
+}
+
+/// Statements for a script that give the agent its account, with the password of today.
+pub fn own_account(settings: &Settings) -> Result<String, InitializeError> {
     let password = fs::read_to_string(settings.accounts_path.join("agent"))
         .map_err(|source| InitializeError::ReadPassword { source })?;
     let quoting = |source| InitializeError::QuotePassword { source };
@@ -119,8 +133,8 @@ fn script_text(settings: &Settings) -> Result<String, InitializeError> {
     let password = quote::literal(&password).map_err(quoting)?;
     let lines = [
         statements::create_user(&account, &password, false),
+        statements::alter_user(&account, &password, false),
         statements::grant_agent(&account),
-        statements::lock_root(),
     ];
     // The driver's quoting is for our own sql_mode; mysqld's default has no NO_BACKSLASH_ESCAPES either.
     Ok(lines.into_iter().map(statements::Statement::into_script_line).collect())

@@ -5,6 +5,7 @@ pub mod hold;
 pub mod initialize;
 pub mod output;
 pub mod reap;
+pub mod staging;
 
 use crate::files::FileError;
 use crate::intent;
@@ -124,6 +125,11 @@ impl Supervisor {
     /// What mysqld does now.
     pub fn now(&self) -> Server {
         self.status.borrow().clone()
+    }
+
+    /// Who starts processes and waits for them.
+    pub fn reaper(&self) -> &Reaper {
+        &self.reaper
     }
 
     /// How often mysqld was started.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod alone;
+mod backup;
 mod bad_states;
 mod components;
 mod ending;
@@ -12,6 +13,9 @@ mod governor;
 mod hazards;
 mod rejoin;
 mod sql;
+#[path = "../vault/server.rs"]
+#[allow(dead_code, reason = "the tests of the vault use the rest")]
+mod store;
 mod strays;
 mod together;
 mod transactions;

@@ -81,6 +81,7 @@ fn action(order: &Order) -> &'static str {
         Action::Promote { .. } => "Promote",
         Action::Follow { .. } => "Follow",
         Action::Clone { .. } => "Clone",
+        Action::Restore { .. } => "Restore",
         Action::Adopt { .. } => "Adopt",
         Action::Shutdown => "Shutdown",
     }

@@ -4,7 +4,7 @@ use super::step::{Situation, Step};
 use crate::plan::Record;
 use crate::protocol::{Action, MemberState, Order, ServerPhase};
 use crate::validate::Cluster;
-use crate::view::{ClusterView, Look};
+use crate::view::{ClusterView, Look, RestoreLook};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use porpoise_crds::{Operation, OperationKind, Quorum, QuorumMember};
 
@@ -51,8 +51,17 @@ fn found(cluster: &Cluster, view: &ClusterView) -> Step {
     let Some(first) = view.answer(&name) else {
         return Step::wait(Situation::Waiting, format!("waiting for {name} to answer"));
     };
+    let mut term = 1;
     match (&first.server, &first.data) {
-        (ServerPhase::Running, Some(data)) if data.executed.is_empty() => {}
+        (ServerPhase::Running, Some(data)) if data.executed.is_empty() => {
+            if let Some(step) = restoring(cluster, view, first) {
+                return step;
+            }
+        }
+        // A backup holds the term records of its cluster: what is written now is newer than all of them.
+        (ServerPhase::Running, Some(data)) if first.replaced_by == restore_request(cluster) => {
+            term = data.history.max(first.promised) + 1;
+        }
         (ServerPhase::Running, Some(_)) => {
             return Step::wait(
                 Situation::Waiting,
@@ -68,7 +77,7 @@ fn found(cluster: &Cluster, view: &ClusterView) -> Step {
     }
     let member = QuorumMember { name: name.clone(), volume: first.volume.clone() };
     let record = Record {
-        term: 1,
+        term,
         term_owner: Some(view.operator.clone()),
         quorum: Some(Quorum { members: vec![member], k: 0, version: 1 }),
         primary: Some(name.clone()),
@@ -83,6 +92,38 @@ fn found(cluster: &Cluster, view: &ClusterView) -> Step {
         }),
     };
     Step::record(Situation::Founding, record, format!("{name} becomes the first primary"))
+}
+
+/// Has the first instance begin with a backup's data, if the spec names one. While something of it is missing the cluster
+/// waits: an empty database in the place of a restored one would take writes that belong to the other.
+fn restoring(cluster: &Cluster, view: &ClusterView, first: &MemberState) -> Option<Step> {
+    cluster.spec.bootstrap.as_ref()?;
+    let source = match &view.references.restore {
+        Some(RestoreLook::Ready(source)) => source.clone(),
+        Some(RestoreLook::Missing(what)) => return Some(Step::wait(Situation::Founding, what.clone())),
+        None => return Some(Step::wait(Situation::Founding, "looking for the backup to restore")),
+    };
+    let place = source.location.path.clone();
+    let order = Order {
+        cluster: cluster.uid.clone(),
+        instance: first.instance.clone(),
+        volume: Some(first.volume.clone()),
+        term: first.promised,
+        claim: None,
+        seen: first.seen(),
+        action: Action::Restore { source, request: restore_request(cluster) },
+    };
+    let reason = if first.message.is_empty() {
+        format!("{} restores the backup {place}", first.instance)
+    } else {
+        format!("{}: {}", first.instance, first.message)
+    };
+    Some(Step::order(Situation::Founding, vec![order], reason))
+}
+
+/// Each cluster is restored into once.
+fn restore_request(cluster: &Cluster) -> String {
+    format!("restore-{}", cluster.uid)
 }
 
 /// Orders that let a cluster take over volumes which an earlier one of the same name left on purpose.

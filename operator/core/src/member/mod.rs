@@ -68,6 +68,7 @@ impl Goal {
             | Action::Promote { .. }
             | Action::Follow { .. }
             | Action::Clone { .. }
+            | Action::Restore { .. }
             | Action::Shutdown => Some(Self { term: order.term, action: order.action.clone() }),
         }
     }
@@ -80,6 +81,7 @@ impl Goal {
             Action::Seal
             | Action::Follow { .. }
             | Action::Clone { .. }
+            | Action::Restore { .. }
             | Action::Adopt { .. }
             | Action::Shutdown => None,
         }

@@ -180,6 +180,10 @@ impl<'a> Walk<'a> {
             }
             Action::Adopt { former } => self.add((4, former)),
             Action::Shutdown => self.add(5),
+            Action::Restore { source: _, request } => {
+                self.add(6);
+                self.text(Some(request));
+            }
         }
     }
 

@@ -316,6 +316,7 @@ impl Member {
             volume: self.disk.volume.id().unwrap_or_default().to_owned(),
             process: agent.process.clone(),
             change: 0,
+            replaced_by: String::new(),
             goal: agent.goals,
             promised: self.disk.promise.term,
             claim: self.disk.promise.claim.clone(),

@@ -45,7 +45,8 @@ impl World {
                 self.follow(index, Following { term, source, acknowledge: *acknowledge })
             }
             Action::Clone { donor, request, .. } => self.begin_copy(index, place(donor), request),
-            Action::Adopt { .. } | Action::Shutdown => false,
+            // Founding, and with it restoring, is over before a simulation begins.
+            Action::Restore { .. } | Action::Adopt { .. } | Action::Shutdown => false,
         }
     }
 

@@ -8,5 +8,6 @@ mod found;
 mod lifecycle;
 mod protocol;
 mod rejoin;
+mod restore;
 mod schedules;
 mod world;

@@ -7,7 +7,7 @@ use crate::gtid::GtidSet;
 use crate::plan::{Deletion, Plan};
 use crate::protocol::{Action, DataState, MemberState, Order, Role, ServerPhase};
 use crate::validate::Settings;
-use crate::view::{Ages, ClaimView, ClusterView, Look, NodeView, PodView, References};
+use crate::view::{Ages, ClaimView, ClusterView, Look, NodeView, PodView, References, RestoreLook};
 use porpoise_crds::{FINALIZER, MySQLCluster, Phase, Quorum};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,6 +21,8 @@ pub(super) struct World {
     pub(super) nodes: BTreeMap<String, NodeView>,
     /// The feature gates that are open.
     pub(super) gates: FeatureGates,
+    /// Where `spec.bootstrap.restore` leads.
+    pub(super) restore: Option<RestoreLook>,
     next_transaction: u64,
     /// `rpl_semi_sync_source_wait_for_replica_count` of each member that was promoted.
     waits_for: BTreeMap<String, i32>,
@@ -82,6 +84,7 @@ impl World {
             last: Plan::default(),
             nodes: BTreeMap::new(),
             gates: FeatureGates::new(),
+            restore: None,
             next_transaction: 1,
             waits_for: BTreeMap::new(),
             records: Vec::new(),
@@ -224,7 +227,7 @@ impl World {
             nodes: self.nodes.clone(),
             claims: self.members.iter().map(|(name, member)| (name.clone(), member.claim.clone())).collect(),
             members,
-            references: References::default(),
+            references: References { restore: self.restore.clone(), ..References::default() },
             troubles: Vec::new(),
         }
     }
@@ -485,6 +488,15 @@ fn act(state: &mut MemberState, order: &Order, source: Option<DataState>, ackers
         Action::Adopt { .. } => {
             order.cluster.clone_into(&mut state.cluster);
             state.server = ServerPhase::Running;
+        }
+        Action::Restore { request, .. } => {
+            let data = DataState {
+                executed: "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-50".to_owned(),
+                history: 7,
+                settled: true,
+                ..DataState::default()
+            };
+            (state.data, state.replaced_by) = (Some(data), request.clone());
         }
         Action::Shutdown => state.server = ServerPhase::Stopped,
     }

@@ -1,0 +1,138 @@
+//! What can go wrong with a backup.
+
+use crate::mysql::SqlError;
+use crate::mysql::quote::QuoteError;
+use crate::supervise::initialize::InitializeError;
+use crate::supervise::staging::StagingError;
+use crate::vault::VaultError;
+use std::io;
+use std::path::PathBuf;
+
+/// Why there is no backup.
+#[derive(Debug, thiserror::Error, strum::IntoStaticStr)]
+pub enum BackupError {
+    /// The Job's variable is not there or not understood.
+    #[error("understand what the Job is for")]
+    ReadJob {
+        /// Cause.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A mounted Secret cannot be read.
+    #[error("read {path}")]
+    ReadSecret {
+        /// The file.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
+    /// Children cannot be waited for, or signals handled.
+    #[error("handle signals")]
+    HandleSignals {
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The Job is being stopped.
+    #[error("go on: the Pod is being stopped")]
+    BeStopped,
+    /// No member is named.
+    #[error("find a member to copy: none was ready")]
+    FindDonor,
+    /// The staging area cannot be used.
+    #[error("make a blank data directory")]
+    PrepareStaging {
+        /// Cause.
+        #[source]
+        source: InitializeError,
+    },
+    /// No server runs on the copy.
+    #[error("run a server on the copy")]
+    RunStaging {
+        /// Cause.
+        #[source]
+        source: StagingError,
+    },
+    /// The password of the clone account is not there.
+    #[error("read the clone account's password")]
+    ReadPassword {
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The donor's address or account cannot be written in SQL.
+    #[error("quote the donor")]
+    QuoteDonor {
+        /// Cause.
+        #[source]
+        source: QuoteError,
+    },
+    /// The copy failed.
+    #[error("copy {donor}")]
+    CopyMember {
+        /// The donor.
+        donor: String,
+        /// Cause.
+        #[source]
+        source: SqlError,
+    },
+    /// The server on the copy does not answer.
+    #[error("ask the copy")]
+    AskCopy {
+        /// Cause.
+        #[source]
+        source: SqlError,
+    },
+    /// A table has a name that cannot be written in SQL.
+    #[error("quote the table {table}")]
+    QuoteTable {
+        /// Schema and table.
+        table: String,
+        /// Cause.
+        #[source]
+        source: QuoteError,
+    },
+    /// A table could not be checked.
+    #[error("check the table {table}")]
+    CheckTable {
+        /// Schema and table.
+        table: String,
+        /// Cause.
+        #[source]
+        source: SqlError,
+    },
+    /// A table is damaged.
+    #[error("find {table} in order: {verdict}; look at it on the donor with CHECK TABLE")]
+    DamagedTable {
+        /// Schema and table.
+        table: String,
+        /// The server's words.
+        verdict: String,
+    },
+    /// Storing failed.
+    #[error("store the copy")]
+    StoreCopy {
+        /// Cause.
+        #[source]
+        source: VaultError,
+    },
+    /// Removing failed.
+    #[error("remove the backup")]
+    RemoveBackup {
+        /// Cause.
+        #[source]
+        source: VaultError,
+    },
+}
+
+impl BackupError {
+    /// Whether trying again fails the same way until somebody changes something.
+    pub fn is_for_good(&self) -> bool {
+        match self {
+            Self::ReadJob { .. } | Self::DamagedTable { .. } => true,
+            Self::StoreCopy { source } | Self::RemoveBackup { source } => source.is_for_good(),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Beginning with a backup's data: a new data directory beside the blank one, swapped in only after a server booted from it
+//! and holds what the backup's manifest says (backup.md).
+
+use super::{GoalError, Progress, Pursuit};
+use crate::backup::unpack::{self, RestoreError};
+use crate::intent::{self, Intent};
+use crate::logging;
+use crate::supervise::Server;
+use crate::supervise::initialize;
+use porpoise_core::backup::RestoreSource;
+use porpoise_core::protocol::Term;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// A blank mysqld has nothing to write out.
+const STOP: Duration = Duration::from_mins(1);
+/// After a failed try.
+const RETRY: Duration = Duration::from_secs(5);
+/// After one that fails the same way until somebody changes something.
+const RETRY_LATER: Duration = Duration::from_mins(1);
+
+/// What the order wants.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) term: Term,
+    pub(super) source: RestoreSource,
+    pub(super) request: String,
+}
+
+pub(super) async fn step(pursuit: &Arc<Pursuit>, wanted: Wanted) -> Result<Progress, GoalError> {
+    let settings = &pursuit.member.settings;
+    let note = |source| GoalError::KeepNote { source };
+    if intent::done(settings).map_err(note)?.as_ref() == Some(&wanted.request) {
+        return Ok(Progress::Over);
+    }
+    if !pursuit.look().await?.data.executed.is_empty() {
+        return Err(GoalError::RestoreData { source: RestoreError::RefuseVolume });
+    }
+    let guard = pursuit.exclusive.clone().lock_owned().await;
+    let worker = pursuit.clone();
+    // Not dropped in the middle by a new order: that one waits for the lock.
+    let restoring = tokio::spawn(async move {
+        let _guard = guard;
+        worker.member.clone_runs(true);
+        let result = replace(&worker, &wanted).await;
+        worker.supervisor.want(true);
+        worker.member.clone_runs(false);
+        if let Err(error) = &result {
+            tracing::error!(error = logging::chain(error), "restore failed");
+            worker.member.say(&logging::chain(error), false);
+            let hopeless = matches!(error, GoalError::RestoreData { source } if source.is_for_good());
+            tokio::time::sleep(if hopeless { RETRY_LATER } else { RETRY }).await;
+        }
+        result
+    });
+    match restoring.await {
+        Ok(result) => result.map(|()| Progress::Over),
+        Err(_) => Ok(Progress::Waits("the restore was broken off".into())),
+    }
+}
+
+async fn replace(pursuit: &Pursuit, wanted: &Wanted) -> Result<(), GoalError> {
+    let settings = &pursuit.member.settings;
+    let place = &wanted.source.location.path;
+    pursuit.member.say(&format!("restoring the backup {place}"), false);
+    let fresh = unpack::beside(settings, pursuit.supervisor.reaper(), &wanted.source).await;
+    let fresh = fresh.map_err(|source| GoalError::RestoreData { source })?;
+    stop(pursuit).await;
+    let note = |source| GoalError::KeepNote { source };
+    let request = wanted.request.clone();
+    // What is there after a crash from here on is wiped, and the order comes again.
+    intent::begin(settings, &Intent { request, donor: place.clone(), term: wanted.term }).map_err(note)?;
+    let swapped = initialize::replace(settings, &fresh);
+    swapped.map_err(|source| GoalError::RestoreData { source: RestoreError::SwapData { source } })?;
+    intent::finish(settings, &wanted.request).map_err(note)?;
+    pursuit.member.replaced(&wanted.request);
+    tracing::info!(backup = place, "restored");
+    Ok(())
+}
+
+/// It was never open to anybody.
+async fn stop(pursuit: &Pursuit) {
+    pursuit.supervisor.want(false);
+    pursuit.supervisor.terminate();
+    let mut status = pursuit.supervisor.status();
+    let stopped = status.wait_for(|server| *server == Server::Stopped);
+    if timeout(STOP, stopped).await.is_err() {
+        pursuit.supervisor.kill();
+        let mut status = pursuit.supervisor.status();
+        let _ = timeout(STOP, status.wait_for(|server| *server == Server::Stopped)).await;
+    }
+}

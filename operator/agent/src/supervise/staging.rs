@@ -1,0 +1,153 @@
+//! A mysqld for data that serves nobody yet: no network, no binlog, nobody but the agent gets in.
+//!
+//! A copy that is to become a backup is booted with it, and so is a backup that is to become a member's data: what does not
+//! boot is neither.
+
+use super::output::{self, Relay};
+use super::reap::{Child, Reaper};
+use super::{POLL, arguments};
+use crate::logging;
+use crate::mysql::Door;
+use crate::settings::Settings;
+use nix::sys::signal::Signal;
+use porpoise_core::names;
+use std::io;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout};
+
+/// For crash recovery of a copy: what is left of the log is at most a few gigabytes.
+const BOOT: Duration = Duration::from_hours(1);
+/// For writing out what is in memory.
+const STOP: Duration = Duration::from_mins(15);
+
+/// What can go wrong with such a server.
+#[derive(Debug, thiserror::Error, strum::IntoStaticStr)]
+pub enum StagingError {
+    /// It cannot be started.
+    #[error("start mysqld on the copy")]
+    StartServer {
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
+    /// It ended before it answered.
+    #[error("boot the copy: mysqld {how}{last}")]
+    BootCopy {
+        /// How it ended.
+        how: String,
+        /// Its last error, if it told one.
+        last: String,
+    },
+    /// It does not answer.
+    #[error("await mysqld on the copy for {BOOT:?}")]
+    AwaitServer,
+    /// It did not stop in order.
+    #[error("stop mysqld on the copy: {how}{last}")]
+    StopServer {
+        /// How it ended.
+        how: String,
+        /// Its last error, if it told one.
+        last: String,
+    },
+}
+
+/// A running one. Dropped, it is killed.
+pub struct Staging {
+    reaper: Reaper,
+    pid: i32,
+    exit: oneshot::Receiver<String>,
+    relay: Option<Relay>,
+    door: Door,
+}
+
+impl Staging {
+    /// Starts mysqld on the directory `data` and waits until it answers. The statements of the file `script` are run before
+    /// anybody gets in.
+    pub async fn boot(
+        settings: &Settings,
+        reaper: &Reaper,
+        data: &Path,
+        script: Option<&Path>,
+    ) -> Result<Self, StagingError> {
+        let socket = settings.run_path.join("staging.sock");
+        let mut command = Command::new(&settings.mysqld);
+        command.args(arguments::staging(settings, data, &socket, script));
+        let child = reaper.spawn(&mut command).map_err(|source| StagingError::StartServer { source })?;
+        let Child { pid, exit, stdout, stderr } = child;
+        let relay = Some(output::relay(stdout, stderr));
+        let password = settings.accounts_path.join("agent");
+        let door = Door::new(&socket, &password, &names::account_user("agent"));
+        let mut server = Self { reaper: reaper.clone(), pid, exit, relay, door };
+        match timeout(BOOT, server.until_it_answers()).await {
+            Ok(None) => Ok(server),
+            Ok(Some(how)) => {
+                let last = server.last_error().await;
+                Err(StagingError::BootCopy { how, last })
+            }
+            Err(_) => Err(StagingError::AwaitServer),
+        }
+    }
+
+    /// How to get in.
+    pub fn door(&self) -> &Door {
+        &self.door
+    }
+
+    /// Waits for a server that ends by itself.
+    pub async fn ended(mut self, limit: Duration) {
+        let _ = timeout(limit, &mut self.exit).await;
+    }
+
+    /// Stops it in order, with everything on disk.
+    pub async fn stop(mut self) -> Result<(), StagingError> {
+        self.reaper.signal(self.pid, Signal::SIGTERM);
+        let how = match timeout(STOP, &mut self.exit).await {
+            Ok(how) => how.unwrap_or_else(|_| "ended unseen".into()),
+            Err(_) => format!("did not end within {STOP:?}"),
+        };
+        if how == "exited with status 0" {
+            return Ok(());
+        }
+        let last = self.last_error().await;
+        Err(StagingError::StopServer { how, last })
+    }
+
+    /// How it ended, if it did before it answered.
+    async fn until_it_answers(&mut self) -> Option<String> {
+        let mut told = Instant::now();
+        loop {
+            tokio::select! {
+                how = &mut self.exit => return Some(how.unwrap_or_else(|_| "ended unseen".into())),
+                () = sleep(POLL) => {}
+            }
+            match self.door.open().await {
+                Ok(connection) => {
+                    connection.close().await;
+                    return None;
+                }
+                Err(error) if told.elapsed() > Duration::from_secs(10) => {
+                    told = Instant::now();
+                    tracing::info!(error = logging::chain(&error), "mysqld on the copy does not answer yet");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn last_error(&mut self) -> String {
+        match self.relay.take() {
+            Some(relay) => relay.suffix().await,
+            None => String::new(),
+        }
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // Nothing happens if it has ended.
+        self.reaper.signal(self.pid, Signal::SIGKILL);
+    }
+}

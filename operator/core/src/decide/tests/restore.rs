@@ -1,0 +1,71 @@
+//! A cluster that begins with a backup's data (A30).
+
+use super::world::World;
+use crate::backup::{RestoreSource, TargetSecrets};
+use crate::protocol::Action;
+use crate::view::RestoreLook;
+use porpoise_crds::{BackupLocation, Bootstrap, Phase};
+use serde_json::json;
+
+fn bootstrap() -> Bootstrap {
+    serde_json::from_value(json!({"restore": {"backupRef": {"name": "shop-monday"}}})).unwrap()
+}
+
+fn source() -> RestoreSource {
+    let location: BackupLocation = serde_json::from_value(
+        json!({"target": {"s3": {"bucket": "safe"}}, "path": "prod/shop/u/shop-monday"}),
+    )
+    .unwrap();
+    RestoreSource { location, secrets: TargetSecrets::default() }
+}
+
+fn world() -> World {
+    let mut world = World::new(3);
+    world.object.spec.bootstrap = Some(bootstrap());
+    world.restore = Some(RestoreLook::Ready(Box::new(source())));
+    world
+}
+
+#[test]
+fn a30_a_restored_cluster_reigns_in_a_newer_term_than_its_data_knows() {
+    let mut world = world();
+    world.until(Phase::Healthy);
+    // The backup's newest term record is of term 7.
+    assert!(world.status().term.unwrap() > 7);
+    assert_eq!(world.claim().members.len(), 3);
+    for member in world.members.values() {
+        let executed = &member.state.data.as_ref().unwrap().executed;
+        assert!(executed.contains("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-50"), "{executed}");
+    }
+}
+
+#[test]
+fn a30_a_cluster_never_begins_empty_in_the_place_of_a_restored_one() {
+    let mut world = world();
+    world.restore =
+        Some(RestoreLook::Missing("the Secret `s3` of spec.bootstrap is missing: make it".to_owned()));
+    world.passes(30);
+    assert_eq!(world.status().quorum, None);
+    assert!(world.last.reason.contains("Secret `s3`"), "{}", world.last.reason);
+    assert!(world.last.orders.is_empty());
+    world.restore = None;
+    world.passes(3);
+    assert_eq!(world.status().quorum, None);
+    world.restore = Some(RestoreLook::Ready(Box::new(source())));
+    world.until(Phase::Healthy);
+}
+
+/// What an empty volume was given once is never given again, whatever happens to the member.
+#[test]
+fn a30_a_member_that_loses_its_volume_is_cloned_and_not_restored() {
+    let mut world = world();
+    world.until(Phase::Healthy);
+    world.lose_volume("shop-0");
+    let before = world.status().term;
+    for _ in 0..60 {
+        world.passes(1);
+        assert!(!world.last.orders.iter().any(|order| matches!(order.action, Action::Restore { .. })));
+    }
+    world.until(Phase::Healthy);
+    assert!(world.status().term >= before);
+}
