@@ -17,9 +17,9 @@ test: lint test-pure test-server test-cluster
 test-pure:
 	cargo test --workspace --exclude porpoise-agent --exclude porpoise-e2e
 
-## The agent against real MySQL servers, without Kubernetes.
+## The agent against real MySQL servers and a real S3 store, without Kubernetes.
 test-server:
-	PORPOISE_MYSQL_ROOT="$$($(RIG) mysql-root)" cargo test -p porpoise-agent
+	PORPOISE_MYSQL_ROOT="$$($(RIG) mysql-root)" PORPOISE_STORE="$$($(RIG) store-program)" cargo test -p porpoise-agent
 
 ## The product as people run it, on the rig or (CLUSTER=current) on the cluster of KUBECONFIG.
 test-cluster:

@@ -49,6 +49,8 @@ enum Order {
     BuildOperatorImage,
     /// Print the folder of MySQL's root file system, for tests of the agent; fetches it when it is not there
     MysqlRoot,
+    /// Print the path of an S3 server, for tests of the agent; builds it when it is not there
+    StoreProgram,
     /// Print a component's log, or the components that have one
     Logs {
         /// For example kube-apiserver or kubelet-n1
@@ -99,6 +101,7 @@ fn main() -> Result<()> {
         Order::LoadImage { file } => Rig::attach(&name)?.load_image(&file),
         Order::BuildOperatorImage => build_operator_image(&Rig::attach(&name)?),
         Order::MysqlRoot => mysql_root(),
+        Order::StoreProgram => store_program(),
         Order::Logs { component } => logs(&Rig::attach(&name)?, component.as_deref()),
         Order::Cut { node, cut } => Rig::attach(&name)?.cut_node(&node, cut),
         Order::Heal { node } => Rig::attach(&name)?.heal_node(&node),
@@ -142,6 +145,11 @@ fn environment(rig: &Rig) -> Result<()> {
 fn mysql_root() -> Result<()> {
     porpoise_e2e::rig::prepare_host()?;
     println!("{}", porpoise_e2e::rig::mysql_root()?.display());
+    Ok(())
+}
+
+fn store_program() -> Result<()> {
+    println!("{}", tools::store_program()?.display());
     Ok(())
 }
 

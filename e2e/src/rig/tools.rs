@@ -100,6 +100,26 @@ impl Tools {
     }
 }
 
+/// An S3 server for tests, built if it is not in the cache yet.
+///
+/// # Errors
+/// When it does not build.
+pub fn store_program() -> Result<PathBuf> {
+    let _lock = state::lock("tools")?;
+    let folder = place("store", &[include_str!("../../tools/store/go.mod")]);
+    once(&folder, |folder| {
+        step("build versitygw", || {
+            go_build(
+                "store",
+                "github.com/versity/versitygw/cmd/versitygw",
+                "-s -w",
+                &folder.join("versitygw"),
+            )
+        })
+    })?;
+    Ok(folder.join("versitygw"))
+}
+
 /// A folder for the search path, with kubectl and helm.
 pub fn bin() -> PathBuf {
     state::cache().join("tools").join("bin")
