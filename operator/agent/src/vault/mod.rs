@@ -1,0 +1,95 @@
+//! The vault: a directory (a stopped mysqld's data) as a backup in an object store, there and back.
+//!
+//! `target` opens the store; `names` looks names up; `objects` are the calls to it, each within a limit.
+//! `store`: `pack` reads the directory and makes chunks, `seal` encrypts and hashes them, `manifest` comes last.
+//! `fetch`: chunks in order, hash first, `seal` opens them, `unpack` writes and syncs. `remove`: the manifest first.
+
+mod chunks;
+mod error;
+mod fetch;
+mod manifest;
+mod names;
+mod objects;
+mod pack;
+mod remove;
+mod seal;
+mod store;
+mod target;
+mod unpack;
+
+pub use error::VaultError;
+pub use target::Patience;
+
+use objects::Objects;
+use porpoise_core::backup::{About, Manifest, Summary, TargetSecrets};
+use porpoise_crds::BackupTarget;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A target, open for use. Cheap to clone.
+#[derive(Clone)]
+pub struct Vault {
+    objects: Objects,
+    keys: BTreeMap<String, String>,
+}
+
+/// What a backup is to say about itself.
+#[derive(Clone, Debug, Default)]
+pub struct Cargo {
+    /// Whose data it is.
+    pub about: About,
+    /// The measure of it; both sizes are filled in.
+    pub summary: Summary,
+    /// Key to encrypt with, by its name in the target's secrets. Absent: not encrypted.
+    pub key_name: Option<String>,
+}
+
+impl Vault {
+    /// Opens a target; nothing is sent yet. TLS uses the provider that the program has installed.
+    ///
+    /// # Errors
+    /// When target or secrets are wrong in a way that shows without asking the store.
+    pub fn open(target: &BackupTarget, secrets: &TargetSecrets) -> Result<Self, VaultError> {
+        Self::open_with(target, secrets, &Patience::default())
+    }
+
+    /// The same with other limits.
+    pub fn open_with(
+        target: &BackupTarget,
+        secrets: &TargetSecrets,
+        patience: &Patience,
+    ) -> Result<Self, VaultError> {
+        let objects = target::open(target, secrets, patience)?;
+        Ok(Self { objects, keys: secrets.keys.clone() })
+    }
+
+    /// Stores a directory that nobody writes to as the backup `folder`. What an earlier attempt left there is removed.
+    ///
+    /// # Errors
+    /// `BackupExists` when the folder holds a whole backup. After any error there is no manifest of this call.
+    pub async fn store(&self, folder: &str, directory: &Path, cargo: &Cargo) -> Result<Manifest, VaultError> {
+        store::store(self, folder, directory, cargo).await
+    }
+
+    /// What a backup says about itself.
+    ///
+    /// # Errors
+    /// `NoBackup` when there is none, `NewerFormat` when a later version wrote it.
+    pub async fn manifest(&self, folder: &str) -> Result<Manifest, VaultError> {
+        manifest::read(&self.objects, folder).await
+    }
+
+    /// Fetches a backup to `into`, which must not exist. It appears at the end, whole and synced; until then the data grows
+    /// in a directory beside it.
+    ///
+    /// # Errors
+    /// The first damaged or missing chunk is named. After any error `into` does not exist.
+    pub async fn fetch(&self, folder: &str, into: &Path) -> Result<Manifest, VaultError> {
+        fetch::fetch(self, folder, into).await
+    }
+
+    /// Removes a backup, or what is left of one. Nothing there: fine.
+    pub async fn remove(&self, folder: &str) -> Result<(), VaultError> {
+        remove::remove(&self.objects, folder).await
+    }
+}

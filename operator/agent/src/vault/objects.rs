@@ -1,0 +1,241 @@
+//! The calls to a store: each within a limit, each with an error that says what was being done.
+
+use super::VaultError;
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _, future};
+use object_store::path::Path;
+use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Objects that are deleted at the same time.
+const DELETES: usize = 8;
+/// Listing while deleting may pass over something in a lax store; so it is done until nothing is left, this often at most.
+const ROUNDS: usize = 5;
+
+/// A store's objects.
+#[derive(Clone)]
+pub(super) struct Objects {
+    store: Arc<dyn ObjectStore>,
+    bucket: String,
+    limit: Duration,
+}
+
+/// How writing an object that must not exist ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Created {
+    /// It is there, and ours.
+    Yes,
+    /// Another was there.
+    No,
+    /// The store cannot be asked for that; nothing was written.
+    Unknown,
+}
+
+impl Objects {
+    pub(super) fn new(store: Arc<dyn ObjectStore>, bucket: String, limit: Duration) -> Self {
+        Self { store, bucket, limit }
+    }
+
+    /// Writes an object, or writes it again.
+    pub(super) async fn put(&self, path: &Path, parts: Vec<Bytes>) -> Result<(), VaultError> {
+        let doing = || format!("write {path}");
+        let put = self.store.put(path, PutPayload::from_iter(parts));
+        self.within(doing, put).await?.map(drop).map_err(|error| self.explain(doing(), error))
+    }
+
+    /// Writes an object unless there is one.
+    pub(super) async fn create(&self, path: &Path, content: Bytes) -> Result<Created, VaultError> {
+        let doing = || format!("write {path}");
+        let options = PutOptions::from(PutMode::Create);
+        let put = self.store.put_opts(path, content.into(), options);
+        match self.within(doing, put).await? {
+            Ok(_) => Ok(Created::Yes),
+            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(Created::No),
+            Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => Ok(Created::Unknown),
+            Err(error) if says(&error, &["NotImplemented"]) => Ok(Created::Unknown),
+            Err(error) => Err(self.explain(doing(), error)),
+        }
+    }
+
+    /// Reads an object of at most `most` bytes; `None` if there is none. A longer one is cut: the caller sees its length.
+    pub(super) async fn get(&self, path: &Path, most: u64) -> Result<Option<Vec<u8>>, VaultError> {
+        let doing = || format!("read {path}");
+        match self.within(doing, self.read(path, most)).await? {
+            Ok(content) => Ok(Some(content)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(self.explain(doing(), error)),
+        }
+    }
+
+    async fn read(&self, path: &Path, most: u64) -> Result<Vec<u8>, Error> {
+        let answer = self.store.get(path).await?;
+        let size = usize::try_from(answer.meta.size.min(most)).unwrap_or_default();
+        let mut content = Vec::with_capacity(size);
+        let mut pieces = answer.into_stream();
+        while let Some(piece) = pieces.try_next().await? {
+            content.extend_from_slice(&piece);
+            if content.len() as u64 > most {
+                break;
+            }
+        }
+        Ok(content)
+    }
+
+    /// Deletes an object; none there: fine.
+    pub(super) async fn delete(&self, path: &Path) -> Result<(), VaultError> {
+        let doing = || format!("delete {path}");
+        match self.within(doing, self.store.delete(path)).await? {
+            Err(error) if is_absent(&error) => Ok(()),
+            other => other.map_err(|error| self.explain(doing(), error)),
+        }
+    }
+
+    /// Deletes everything in a folder that `spare` does not want kept.
+    pub(super) async fn delete_all(
+        &self,
+        folder: &Path,
+        spare: impl Fn(&Path) -> bool,
+    ) -> Result<(), VaultError> {
+        for _ in 0..ROUNDS {
+            if self.delete_listed(folder, &spare).await? == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete_listed(
+        &self,
+        folder: &Path,
+        spare: &impl Fn(&Path) -> bool,
+    ) -> Result<usize, VaultError> {
+        let doing = || format!("list {folder}");
+        let mut deleted = 0;
+        let mut listed =
+            self.store.list(Some(folder)).fuse().try_filter(|object| future::ready(!spare(&object.location)));
+        loop {
+            let page = (&mut listed).take(DELETES).try_collect::<Vec<_>>();
+            let page = self.within(doing, page).await?.map_err(|error| self.explain(doing(), error))?;
+            if page.is_empty() {
+                return Ok(deleted);
+            }
+            deleted += page.len();
+            future::try_join_all(page.iter().map(|object| self.delete(&object.location))).await?;
+        }
+    }
+
+    async fn within<A>(
+        &self,
+        doing: impl Fn() -> String,
+        call: impl Future<Output = A>,
+    ) -> Result<A, VaultError> {
+        let limit = self.limit;
+        timeout(limit, call).await.map_err(|_| VaultError::AwaitStore { doing: doing(), limit })
+    }
+
+    fn explain(&self, doing: String, error: Error) -> VaultError {
+        if says(&error, &["NoSuchBucket"]) {
+            return VaultError::NoSuchBucket { bucket: self.bucket.clone() };
+        }
+        let reason = words(&error);
+        match error {
+            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
+                VaultError::AccessDenied { doing, reason }
+            }
+            error if says(&error, LOST_ACCESS) => VaultError::AccessDenied { doing, reason },
+            error if is_refusal(&error) => VaultError::RefuseRequest { doing, reason },
+            _ => VaultError::ReachStore { doing, reason },
+        }
+    }
+}
+
+/// Codes of refusals that come with another status than 401 or 403. Source: Amazon S3 API Reference, "Error responses"; the
+/// last one is seen from versitygw.
+const LOST_ACCESS: &[&str] =
+    &["ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId", "XAdminUserNotFound"];
+/// Longest account of what the store said: several must fit into a termination message.
+const LONGEST_WORDS: usize = 600;
+
+/// The client keeps status and body of an answer only in its words.
+fn says(error: &Error, codes: &[&str]) -> bool {
+    element(&error.to_string(), "Code").is_some_and(|code| codes.contains(&code))
+}
+
+/// Whether the object does not exist. Stores answer 404 also when something else does not, and then say so.
+fn is_absent(error: &Error) -> bool {
+    let code = error.to_string();
+    let code = element(&code, "Code").unwrap_or("NoSuchKey");
+    matches!(error, Error::NotFound { .. }) && ["NoSuchKey", "NoSuchVersion"].contains(&code)
+}
+
+/// Answers that stay the same however often one asks; the client itself retries 408 and 429, and all of 5xx.
+fn is_refusal(error: &Error) -> bool {
+    let text = error.to_string();
+    let status = text.split_once("status code: ").and_then(|(_, rest)| rest.get(..3));
+    let status = status.and_then(|digits| digits.parse::<u16>().ok()).unwrap_or_default();
+    let is_permanent = (400..500).contains(&status) && ![408, 409, 429].contains(&status);
+    is_permanent || matches!(error, Error::NotFound { .. })
+}
+
+/// What the store said; without an answer all that is known of the way to it.
+fn words(error: &Error) -> String {
+    let mut text = error.to_string();
+    if let Some(code) = element(&text, "Code") {
+        return format!("{code}: {}", element(&text, "Message").unwrap_or("no further words"));
+    }
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let part = error.to_string();
+        if !text.contains(&part) {
+            text = format!("{text}: {part}");
+        }
+        cause = error.source();
+    }
+    text.truncate(text.floor_char_boundary(LONGEST_WORDS));
+    text
+}
+
+/// The content of an XML element that occurs once and holds only text.
+fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    rest.split_once(&format!("</{name}>")).map(|(content, _)| content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn not_found(body: &str) -> Error {
+        Error::NotFound { path: "a/b".to_owned(), source: body.into() }
+    }
+
+    #[test]
+    fn only_a_missing_object_is_absent() {
+        assert!(
+            is_absent(&not_found("404")) && is_absent(&not_found("<Error><Code>NoSuchKey</Code></Error>"))
+        );
+        assert!(!is_absent(&not_found("<Error><Code>NoSuchBucket</Code></Error>")));
+        assert!(!is_absent(&Error::Generic { store: "S3", source: "<Code>NoSuchKey</Code>".into() }));
+    }
+
+    #[test]
+    fn the_stores_own_words_are_told() {
+        let error = not_found("<Error><Code>NoSuchBucket</Code><Message>none</Message></Error>");
+        assert_eq!(words(&error), "NoSuchBucket: none");
+        let long = not_found(&"ä".repeat(LONGEST_WORDS));
+        assert!(words(&long).len() <= LONGEST_WORDS);
+    }
+
+    #[test]
+    fn a_busy_store_is_asked_again_and_one_that_refuses_is_not() {
+        let of =
+            |status: &str| Error::Generic { store: "S3", source: format!("status code: {status}").into() };
+        assert!(is_refusal(&of("400 Bad Request")) && is_refusal(&of("405 Method Not Allowed")));
+        assert!(
+            !is_refusal(&of("503 Slow Down")) && !is_refusal(&of("429 Too Many")) && !is_refusal(&of(""))
+        );
+    }
+}

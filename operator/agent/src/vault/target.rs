@@ -1,0 +1,193 @@
+//! From a target and its secrets to a client of the store.
+
+use super::VaultError;
+use super::names::Names;
+use super::objects::Objects;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig};
+use porpoise_core::backup::TargetSecrets;
+use porpoise_crds::{BackupTarget, S3Target};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Limits of the work with a store.
+#[derive(Clone, Debug)]
+pub struct Patience {
+    /// For a connection, name and TLS included.
+    pub connect: Duration,
+    /// For one try of one request. 16 MiB within it make the slowest link that a backup can use.
+    pub request: Duration,
+    /// No further try begins after this.
+    pub retry: Duration,
+    /// Tries after the first.
+    pub retries: usize,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            request: Duration::from_mins(3),
+            retry: Duration::from_mins(2),
+            retries: 8,
+        }
+    }
+}
+
+impl Patience {
+    /// For a request with all its tries: what stands even if the client's own count should not.
+    pub(super) fn whole(&self) -> Duration {
+        self.retry + self.request + self.connect
+    }
+
+    /// Backoff with jitter, as the client does it.
+    fn retry(&self) -> RetryConfig {
+        let backoff = BackoffConfig {
+            init_backoff: Duration::from_millis(200),
+            max_backoff: Duration::from_secs(10),
+            base: 2.0,
+        };
+        RetryConfig { backoff, max_retries: self.retries, retry_timeout: self.retry }
+    }
+}
+
+pub(super) fn open(
+    target: &BackupTarget,
+    secrets: &TargetSecrets,
+    patience: &Patience,
+) -> Result<Objects, VaultError> {
+    let BackupTarget { s3 } = target;
+    let Some(s3) = s3 else {
+        return Err(VaultError::UseTarget { reason: "name one target: s3".to_owned() });
+    };
+    let store = open_s3(s3, secrets, patience)?;
+    Ok(Objects::new(Arc::new(store), s3.bucket.clone(), patience.whole()))
+}
+
+fn open_s3(target: &S3Target, secrets: &TargetSecrets, patience: &Patience) -> Result<AmazonS3, VaultError> {
+    let endpoint = target.endpoint.as_deref().map(|endpoint| endpoint.trim_end_matches('/'));
+    let scheme = endpoint.map(|endpoint| endpoint.split_once("://").map_or("", |(scheme, _)| scheme));
+    if scheme.is_some_and(|scheme| !["http", "https"].contains(&scheme)) {
+        return Err(VaultError::UseTarget {
+            reason: "`endpoint` must begin with https:// or http://".to_owned(),
+        });
+    }
+    let is_plain = scheme == Some("http");
+    let mut builder = credentials(secrets)?
+        .with_bucket_name(&target.bucket)
+        .with_region(&target.region)
+        .with_virtual_hosted_style_request(!target.force_path_style)
+        .with_client_options(client_options(secrets, patience, is_plain)?)
+        .with_retry(patience.retry())
+        // Under TLS nothing can change on the way, and hashing 16 MiB holds up whatever else the thread does.
+        .with_unsigned_payload(!is_plain)
+        // One by one is what every compatible store understands.
+        .with_disable_bulk_delete(true);
+    if let Some(endpoint) = endpoint {
+        builder = builder.with_endpoint(address(endpoint, target));
+    }
+    builder.build().map_err(|error| VaultError::UseTarget { reason: error.to_string() })
+}
+
+/// Static credentials if there is a Secret, else whatever identity the cloud gives the Pod.
+fn credentials(secrets: &TargetSecrets) -> Result<AmazonS3Builder, VaultError> {
+    let TargetSecrets { credentials, .. } = secrets;
+    if credentials.is_empty() {
+        return Ok(AmazonS3Builder::from_env());
+    }
+    let builder = AmazonS3Builder::new()
+        .with_access_key_id(entry(credentials, "accessKeyId")?)
+        .with_secret_access_key(entry(credentials, "secretAccessKey")?);
+    Ok(match credentials.get("sessionToken") {
+        Some(token) => builder.with_token(token.trim()),
+        None => builder,
+    })
+}
+
+/// An entry of a Secret. People write them with `echo`, so an end of line is no part of it.
+fn entry<'a>(entries: &'a BTreeMap<String, String>, name: &'static str) -> Result<&'a str, VaultError> {
+    let value = entries.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
+    value.ok_or(VaultError::UseCredentials { entry: name })
+}
+
+fn client_options(
+    secrets: &TargetSecrets,
+    patience: &Patience,
+    is_plain: bool,
+) -> Result<ClientOptions, VaultError> {
+    let mut options = ClientOptions::new()
+        .with_allow_http(is_plain)
+        .with_connect_timeout(patience.connect)
+        .with_timeout(patience.request)
+        .with_dns_resolver(Arc::new(Names));
+    // Whoever names an authority trusts no other. Without TLS none is needed, and the image may have none. The cloud's
+    // identity comes from a service of its own, whose authority is a well-known one.
+    let has_authority = secrets.authority.is_some();
+    if is_plain || (has_authority && !secrets.credentials.is_empty()) {
+        options = options.with_no_system_certificates(true);
+    }
+    for certificate in authority(secrets)? {
+        options = options.with_root_certificate(certificate);
+    }
+    Ok(options)
+}
+
+fn authority(secrets: &TargetSecrets) -> Result<Vec<Certificate>, VaultError> {
+    let Some(pem) = &secrets.authority else { return Ok(Vec::new()) };
+    let certificates = Certificate::from_pem_bundle(pem.as_bytes()).unwrap_or_default();
+    if certificates.is_empty() { Err(VaultError::UseAuthority) } else { Ok(certificates) }
+}
+
+/// The client wants the bucket in the host name when it is not to be in the path.
+fn address(endpoint: &str, target: &S3Target) -> String {
+    match endpoint.split_once("://") {
+        Some((scheme, host)) if !target.force_path_style => {
+            format!("{scheme}://{}.{host}", target.bucket)
+        }
+        _ => endpoint.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(text: &str) -> BackupTarget {
+        serde_json::from_str(text).unwrap()
+    }
+
+    fn secrets(entries: &[(&str, &str)]) -> TargetSecrets {
+        let credentials = entries.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        TargetSecrets { credentials: credentials.collect(), ..TargetSecrets::default() }
+    }
+
+    #[test]
+    fn the_bucket_is_in_the_path_or_in_the_host() {
+        let of = |style| {
+            let target = target(&format!(r#"{{"s3": {{"bucket": "safe", "forcePathStyle": {style}}}}}"#));
+            address("https://store.example:9000", &target.s3.unwrap())
+        };
+        assert_eq!(of(true), "https://store.example:9000");
+        assert_eq!(of(false), "https://safe.store.example:9000");
+    }
+
+    #[test]
+    fn half_of_the_credentials_is_refused_by_name() {
+        let error = credentials(&secrets(&[("accessKeyId", "a"), ("secretAccessKey", "\n")])).unwrap_err();
+        assert!(matches!(error, VaultError::UseCredentials { entry: "secretAccessKey" }), "{error}");
+        assert!(error.is_for_good());
+    }
+
+    #[test]
+    fn an_authority_that_is_no_certificate_is_refused() {
+        let secrets = TargetSecrets { authority: Some("hello".to_owned()), ..secrets(&[]) };
+        assert!(matches!(authority(&secrets), Err(VaultError::UseAuthority)));
+    }
+
+    #[test]
+    fn a_target_without_a_place_is_refused() {
+        let outcome = open(&target("{}"), &secrets(&[]), &Patience::default());
+        assert!(matches!(outcome.err(), Some(VaultError::UseTarget { .. })));
+    }
+}

@@ -1,0 +1,12 @@
+//! Backups in a real S3 server: there and back, damaged in every way, refused, cut off.
+
+// Whatever fails in a test's helpers fails the test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod damage;
+mod image;
+mod refusals;
+mod round;
+mod server;
+mod speed;
+mod tree;
