@@ -194,7 +194,11 @@ fn placement() -> MySQLClusterSpec {
                 pod_anti_affinity: Some(PodAntiAffinity {
                     required_during_scheduling_ignored_during_execution: Some(vec![PodAffinityTerm {
                         label_selector: Some(LabelSelector {
-                            match_labels: Some(map(&[("app.kubernetes.io/instance", "dedicated")])),
+                            // Members only: Pods of backup Jobs carry the same instance, and may run beside them.
+                            match_labels: Some(map(&[
+                                ("app.kubernetes.io/instance", "dedicated"),
+                                ("app.kubernetes.io/name", "mysql"),
+                            ])),
                             ..LabelSelector::default()
                         }),
                         topology_key: "kubernetes.io/hostname".to_owned(),

@@ -1,5 +1,7 @@
 //! The owned objects as they should be, one file per kind. Input is validated, so building cannot fail.
 
+mod backup_account;
+mod backup_job;
 mod config_map;
 mod disruption_budget;
 mod metadata;
@@ -10,6 +12,8 @@ mod service_account;
 mod slice;
 mod stateful_set;
 
+pub use backup_account::backup_account;
+pub use backup_job::{JobHome, remove_job, store_job};
 pub use config_map::{agent_config, config_map};
 pub use disruption_budget::disruption_budget;
 pub use metadata::{owner_reference, pod_metadata, selector_labels};

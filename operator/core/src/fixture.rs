@@ -4,7 +4,7 @@ use crate::gate::FeatureGates;
 use crate::validate::{self, Cluster, Settings, Stored};
 use crate::view::References;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use porpoise_crds::{DurabilityPolicy, MySQLCluster};
+use porpoise_crds::{DurabilityPolicy, MySQLBackup, MySQLCluster};
 
 /// UID of the cluster.
 pub const UID: &str = "c1a5ter";
@@ -20,6 +20,24 @@ pub fn object() -> MySQLCluster {
         "kind": "MySQLCluster",
         "metadata": {"name": "shop", "namespace": "prod", "uid": UID, "generation": 4},
         "spec": {"instances": 3, "storage": {"size": "20Gi"}},
+    }))
+    .unwrap()
+}
+
+/// The backup `shop-a` of the cluster `shop`.
+///
+/// # Panics
+/// Never: the text is fixed.
+#[allow(clippy::unwrap_used, reason = "fixed text of a test")]
+pub fn backup() -> MySQLBackup {
+    serde_json::from_value(serde_json::json!({
+        "apiVersion": "mysql.porpoise.dev/v1alpha1",
+        "kind": "MySQLBackup",
+        "metadata": {
+            "name": "shop-a", "namespace": "prod", "uid": "bac4up", "generation": 2,
+            "creationTimestamp": "2026-11-21T03:00:00Z",
+        },
+        "spec": {"clusterRef": {"name": "shop"}},
     }))
     .unwrap()
 }

@@ -1,5 +1,7 @@
 //! Names, ports and paths that operator, agent and built objects must agree on.
 
+use sha2::{Digest, Sha256};
+
 /// Port of MySQL.
 pub const MYSQL_PORT: u16 = 3306;
 /// Port of the agent's orders and state, mutual TLS.
@@ -58,6 +60,25 @@ pub const READS_LABEL: &str = "mysql.porpoise.dev/reads";
 /// Annotation on a retained claim: UID of the cluster that left it.
 pub const RETAINED_BY: &str = "mysql.porpoise.dev/retained-by";
 
+/// Label with the name of the `MySQLBackup`, on its Jobs and their Pods.
+pub const BACKUP_LABEL: &str = "mysql.porpoise.dev/backup";
+/// Label on a `MySQLBackup` that says why the operator made it: `schedule` or `request`.
+pub const ORIGIN_LABEL: &str = "mysql.porpoise.dev/origin";
+/// Name of the volume of a backup's Job, mounted where a member has its own.
+pub const STAGING_VOLUME: &str = "staging";
+/// Longest name of a `MySQLBackup`, so that its Jobs and their Pods still can be named after it.
+pub const LONGEST_BACKUP: usize = 52;
+
+/// The Job that stores a backup.
+pub fn store_job(backup: &str) -> String {
+    format!("{backup}-store")
+}
+
+/// The Job that removes what a backup stored.
+pub fn remove_job(backup: &str) -> String {
+    format!("{backup}-remove")
+}
+
 /// Names of everything that belongs to one cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterNames {
@@ -114,6 +135,22 @@ impl ClusterNames {
     pub fn service_account(&self) -> String {
         format!("{}-mysql", self.name)
     }
+    /// The `ServiceAccount` of the Pods of backup Jobs.
+    pub fn backup_account(&self) -> String {
+        format!("{}-backup", self.name)
+    }
+    /// A backup `NAME-SUFFIX`. Of a name that would make it too long, only the beginning and a digest are taken.
+    pub fn backup(&self, suffix: &str) -> String {
+        let whole = format!("{}-{suffix}", self.name);
+        if whole.len() <= LONGEST_BACKUP {
+            return whole;
+        }
+        let digest = Sha256::digest(self.name.as_bytes());
+        let digest = digest.iter().take(3).fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+        let room = LONGEST_BACKUP.saturating_sub(suffix.len() + digest.len() + 2);
+        let beginning: String = self.name.chars().take(room).collect();
+        format!("{}-{digest}-{suffix}", beginning.trim_end_matches('-'))
+    }
     /// Instance (and Pod) with this ordinal.
     pub fn instance(&self, ordinal: u32) -> String {
         format!("{}-{ordinal}", self.name)
@@ -135,4 +172,21 @@ impl ClusterNames {
 /// Ordinal in an instance name such as `shop-2`.
 pub fn ordinal(instance: &str) -> Option<u32> {
     instance.rsplit_once('-').and_then(|(_, tail)| tail.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_is_named_after_its_cluster_and_always_fits() {
+        assert_eq!(ClusterNames::new("shop", "prod").backup("202611210300"), "shop-202611210300");
+        let long = |last: &str| ClusterNames::new(&format!("{}{last}", "a".repeat(49)), "prod");
+        for suffix in ["202611210300", &"b".repeat(20)] {
+            let (one, other) = (long("x").backup(suffix), long("y").backup(suffix));
+            assert!(one.len() <= LONGEST_BACKUP && one.ends_with(suffix), "{one}");
+            assert_ne!(one, other, "clusters whose names begin alike share no backup");
+            assert!(store_job(&one).len() <= 63 && remove_job(&one).len() <= 63);
+        }
+    }
 }

@@ -100,8 +100,8 @@ mod tests {
         cluster
     }
 
-    fn answer(call: &Call) -> Option<(u16, Value)> {
-        Some(match call.path.rsplit('/').next().unwrap() {
+    fn answer(call: &Call) -> (u16, Value) {
+        match call.path.rsplit('/').next().unwrap() {
             "shop-a" => (
                 200,
                 json!({
@@ -120,17 +120,17 @@ mod tests {
                 }),
             ),
             _ => refusal(404, "NotFound"),
-        })
+        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a30_backup_and_secrets_are_read_by_name_and_not_in_every_pass() {
-        let (client, calls) = server(answer);
+        let (client, calls) = server(|call| Some(answer(call)));
         let (context, _until) = context(&client);
         for _ in 0..3 {
             match look(&context, &restoring()).await {
                 Some(RestoreLook::Ready(source)) => {
-                    assert_eq!(source.secrets.credentials["secretAccessKey"], "key")
+                    assert_eq!(source.secrets.credentials["secretAccessKey"], "key");
                 }
                 other => panic!("{other:?}"),
             }
@@ -147,7 +147,7 @@ mod tests {
 
     #[tokio::test]
     async fn secrets_are_read_no_more_once_the_cluster_is_founded() {
-        let (client, calls) = server(answer);
+        let (client, calls) = server(|call| Some(answer(call)));
         let (context, _until) = context(&client);
         let mut founded = restoring();
         founded.status.get_or_insert_default().quorum = Some(porpoise_crds::Quorum::default());

@@ -25,6 +25,7 @@ pub(super) fn claim(claim: SlimClaim) -> Option<Kept<ClaimView>> {
     let name = claim.name_any();
     // Only the members' own volumes: `data-shop-0`.
     let instance = name.strip_prefix(DATA_VOLUME)?.strip_prefix('-')?.to_owned();
+    ordinal_in(&key.name, &instance)?;
     let requested = claim.spec.resources.requests.get("storage");
     let view = ClaimView {
         uid: claim.metadata.uid.clone().unwrap_or_default(),
@@ -210,5 +211,6 @@ mod tests {
         };
         assert_eq!((instance.as_str(), view), ("shop-0", want));
         assert!(read("backup-shop-0").is_none());
+        assert!(read("data-store-x7k2p-staging").is_none(), "the staging area of a cluster called data");
     }
 }

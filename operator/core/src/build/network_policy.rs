@@ -33,6 +33,7 @@ fn ingress(cluster: &Cluster) -> Vec<NetworkPolicyIngressRule> {
     vec![
         rule(Some(clients(cluster)), &[MYSQL_PORT]),
         rule(Some(vec![members(cluster)]), &[MYSQL_PORT, AGENT_PORT]),
+        rule(Some(vec![backups(cluster)]), &[MYSQL_PORT]),
         rule(Some(vec![operator(cluster)]), &[AGENT_PORT]),
         // Kubelets and Prometheus come from anywhere; the port tells no secrets and takes no orders.
         rule(None, &[PROBE_PORT]),
@@ -50,6 +51,17 @@ fn clients(cluster: &Cluster) -> Vec<NetworkPolicyPeer> {
 
 fn members(cluster: &Cluster) -> NetworkPolicyPeer {
     NetworkPolicyPeer { pod_selector: Some(selector(cluster)), ..NetworkPolicyPeer::default() }
+}
+
+/// The Pods of backup Jobs, which copy a member.
+fn backups(cluster: &Cluster) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        pod_selector: Some(LabelSelector {
+            match_labels: Some(super::backup_job::selector_labels(cluster.names.cluster())),
+            match_expressions: None,
+        }),
+        ..NetworkPolicyPeer::default()
+    }
 }
 
 fn operator(cluster: &Cluster) -> NetworkPolicyPeer {

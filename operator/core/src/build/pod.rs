@@ -1,9 +1,9 @@
 //! The Pod template.
 
-mod container;
-mod placement;
+pub(super) mod container;
+pub(super) mod placement;
 mod revision;
-mod volumes;
+pub(super) mod volumes;
 
 pub use revision::{
     INPUTS_ANNOTATION, PodInputs, RESTART_ANNOTATION, REVISION_ANNOTATION, revision, template_hash,
@@ -40,7 +40,7 @@ pub(super) fn template(cluster: &Cluster, inputs: &PodInputs) -> PodTemplateSpec
 fn pod_spec(cluster: &Cluster) -> PodSpec {
     let pod = &cluster.spec.pod;
     PodSpec {
-        init_containers: Some(vec![container::init(cluster)]),
+        init_containers: Some(vec![container::init(&cluster.settings.operator_image)]),
         containers: vec![container::mysql(cluster)],
         volumes: Some(volumes::volumes(cluster)),
         service_account_name: Some(cluster.names.service_account()),
@@ -60,7 +60,7 @@ fn pod_spec(cluster: &Cluster) -> PodSpec {
 }
 
 /// What Pod Security *restricted* asks of the Pod (J1, J4).
-fn security_context() -> PodSecurityContext {
+pub(super) fn security_context() -> PodSecurityContext {
     PodSecurityContext {
         run_as_non_root: Some(true),
         run_as_user: Some(MYSQL_ID),

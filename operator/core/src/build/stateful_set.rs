@@ -60,22 +60,27 @@ fn kept(previous: Option<&StatefulSet>, fresh: &PodTemplateSpec) -> Option<PodTe
 
 /// Labels are the selector's only: a claim template cannot be changed (C13).
 fn claim_template(cluster: &Cluster) -> PersistentVolumeClaim {
-    let storage = &cluster.spec.storage;
     PersistentVolumeClaim {
         metadata: ObjectMeta {
             name: Some(DATA_VOLUME.to_owned()),
             labels: Some(constant_labels(cluster)),
             ..ObjectMeta::default()
         },
-        spec: Some(PersistentVolumeClaimSpec {
-            access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
-            storage_class_name: storage.storage_class_name.clone(),
-            resources: Some(VolumeResourceRequirements {
-                requests: Some(BTreeMap::from([("storage".to_owned(), quantity::canonical(&storage.size))])),
-                limits: None,
-            }),
-            ..PersistentVolumeClaimSpec::default()
-        }),
+        spec: Some(claim_spec(cluster)),
         status: None,
+    }
+}
+
+/// A volume like that of a member.
+pub(super) fn claim_spec(cluster: &Cluster) -> PersistentVolumeClaimSpec {
+    let storage = &cluster.spec.storage;
+    PersistentVolumeClaimSpec {
+        access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
+        storage_class_name: storage.storage_class_name.clone(),
+        resources: Some(VolumeResourceRequirements {
+            requests: Some(BTreeMap::from([("storage".to_owned(), quantity::canonical(&storage.size))])),
+            limits: None,
+        }),
+        ..PersistentVolumeClaimSpec::default()
     }
 }

@@ -1,3 +1,4 @@
+mod backups;
 mod objects;
 mod pods;
 mod stateful_set;

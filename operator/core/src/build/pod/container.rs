@@ -12,12 +12,12 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use std::collections::BTreeMap;
 
 /// Copies the agent out of the operator image, so that the stock MySQL image runs unchanged.
-pub(super) fn init(cluster: &Cluster) -> Container {
+pub(in crate::build) fn init(operator_image: &str) -> Container {
     Container {
         name: names::INIT_CONTAINER.to_owned(),
-        image: Some(cluster.settings.operator_image.clone()),
+        image: Some(operator_image.to_owned()),
         command: Some(words(&["/porpoise-agent", "copy", AGENT_BIN_PATH])),
-        resources: Some(init_resources()),
+        resources: Some(equal_resources("100m", "64Mi")),
         security_context: Some(security_context()),
         volume_mounts: Some(vec![volumes::mount(volumes::AGENT, AGENT_BIN_PATH)]),
         ..Container::default()
@@ -27,12 +27,11 @@ pub(super) fn init(cluster: &Cluster) -> Container {
 /// mysqld under its agent, PID 1.
 pub(super) fn mysql(cluster: &Cluster) -> Container {
     let agent = format!("{AGENT_BIN_PATH}/porpoise-agent");
-    let resources = resources::effective(&cluster.spec.resources);
     Container {
         name: names::CONTAINER.to_owned(),
         image: Some(cluster.image.clone()),
         command: Some(words(&[&agent, "run"])),
-        env: Some(environment(cluster)),
+        env: Some(environment(&cluster.spec.pod.env)),
         ports: Some(vec![port("mysql", MYSQL_PORT), port("agent", AGENT_PORT), port("probe", PROBE_PORT)]),
         // An agent that answers is alive, however long mysqld recovers or clones.
         startup_probe: Some(probe("/livez", 1, 2, 600)),
@@ -45,11 +44,7 @@ pub(super) fn mysql(cluster: &Cluster) -> Container {
             }),
             ..Lifecycle::default()
         }),
-        resources: Some(ResourceRequirements {
-            requests: Some(resources.requests),
-            limits: Some(resources.limits),
-            claims: None,
-        }),
+        resources: Some(member_resources(cluster)),
         security_context: Some(security_context()),
         volume_mounts: Some(volumes::mounts(cluster)),
         // The last lines of the log say why mysqld ended.
@@ -58,8 +53,14 @@ pub(super) fn mysql(cluster: &Cluster) -> Container {
     }
 }
 
+/// What mysqld has, and what a copy of its data needs to boot.
+pub(in crate::build) fn member_resources(cluster: &Cluster) -> ResourceRequirements {
+    let resources = resources::effective(&cluster.spec.resources);
+    ResourceRequirements { requests: Some(resources.requests), limits: Some(resources.limits), claims: None }
+}
+
 /// Who the Pod is, by downward API (B30), then the user's variables.
-fn environment(cluster: &Cluster) -> Vec<EnvVar> {
+pub(in crate::build) fn environment(users: &[EnvVar]) -> Vec<EnvVar> {
     let field = |(name, path): (&str, &str)| EnvVar {
         name: name.to_owned(),
         value_from: Some(EnvVarSource {
@@ -73,20 +74,20 @@ fn environment(cluster: &Cluster) -> Vec<EnvVar> {
     };
     let own =
         [("POD_NAME", "metadata.name"), ("POD_NAMESPACE", "metadata.namespace"), ("POD_UID", "metadata.uid")];
-    own.into_iter().map(field).chain(cluster.spec.pod.env.iter().cloned()).collect()
+    own.into_iter().map(field).chain(users.iter().cloned()).collect()
 }
 
-/// Small and equal, so that the Pod stays Guaranteed and a `LimitRange` never reaches it (E8, H7, H10).
-fn init_resources() -> ResourceRequirements {
+/// Requests equal to limits, so that the Pod stays Guaranteed and a `LimitRange` never reaches it (E8, H7, H10).
+pub(in crate::build) fn equal_resources(cpu: &str, memory: &str) -> ResourceRequirements {
     let amounts = BTreeMap::from([
-        ("cpu".to_owned(), Quantity("100m".to_owned())),
-        ("memory".to_owned(), Quantity("64Mi".to_owned())),
+        ("cpu".to_owned(), Quantity(cpu.to_owned())),
+        ("memory".to_owned(), Quantity(memory.to_owned())),
     ]);
     ResourceRequirements { requests: Some(amounts.clone()), limits: Some(amounts), claims: None }
 }
 
 /// What Pod Security *restricted* asks of a container (J2, J4).
-fn security_context() -> SecurityContext {
+pub(in crate::build) fn security_context() -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
         capabilities: Some(Capabilities { add: None, drop: Some(words(&["ALL"])) }),
@@ -121,6 +122,6 @@ fn port(name: &str, port: u16) -> ContainerPort {
     }
 }
 
-fn words(words: &[&str]) -> Vec<String> {
+pub(in crate::build) fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }

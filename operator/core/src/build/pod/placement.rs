@@ -47,7 +47,7 @@ pub(super) fn spread(cluster: &Cluster) -> Vec<TopologySpreadConstraint> {
 }
 
 /// The user's, and the two that Kubernetes would add by itself, so that their seconds are known (H5).
-pub(super) fn tolerations(cluster: &Cluster) -> Vec<Toleration> {
+pub(in crate::build) fn tolerations(cluster: &Cluster) -> Vec<Toleration> {
     let mut all = cluster.spec.pod.tolerations.clone();
     for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
         if !all.iter().any(|given| given.key.as_deref() == Some(key)) {

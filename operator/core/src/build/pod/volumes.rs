@@ -8,18 +8,18 @@ use k8s_openapi::api::core::v1::{
 use porpoise_crds::TlsMode;
 
 /// Volume of the agent's binary.
-pub(super) const AGENT: &str = "agent";
-const CONFIG: &str = "config";
-const TLS: &str = "tls";
+pub(in crate::build) const AGENT: &str = "agent";
+pub(in crate::build) const CONFIG: &str = "config";
+pub(in crate::build) const TLS: &str = "tls";
 const CLIENT_TLS: &str = "client-tls";
-const ACCOUNT_FILES: &str = "accounts";
+pub(in crate::build) const ACCOUNT_FILES: &str = "accounts";
 const APP: &str = "app";
-const RUN: &str = "run";
-const TEMPORARY: &str = "tmp";
+pub(in crate::build) const RUN: &str = "run";
+pub(in crate::build) const TEMPORARY: &str = "tmp";
 
 /// Readable by mysqld's group, which the kubelet sets.
-const MODE: i32 = 0o440;
-const CERTIFICATE: [&str; 3] = ["ca.crt", "tls.crt", "tls.key"];
+pub(in crate::build) const MODE: i32 = 0o440;
+pub(in crate::build) const CERTIFICATE: [&str; 3] = ["ca.crt", "tls.crt", "tls.key"];
 
 pub(super) fn volumes(cluster: &Cluster) -> Vec<Volume> {
     let names = &cluster.names;
@@ -55,11 +55,11 @@ pub(super) fn mounts(cluster: &Cluster) -> Vec<VolumeMount> {
     mounts
 }
 
-pub(super) fn mount(name: &str, path: &str) -> VolumeMount {
+pub(in crate::build) fn mount(name: &str, path: &str) -> VolumeMount {
     VolumeMount { name: name.to_owned(), mount_path: path.to_owned(), ..VolumeMount::default() }
 }
 
-fn read_only(name: &str, path: &str) -> VolumeMount {
+pub(in crate::build) fn read_only(name: &str, path: &str) -> VolumeMount {
     VolumeMount { read_only: Some(true), ..mount(name, path) }
 }
 
@@ -70,11 +70,11 @@ fn client_secret(cluster: &Cluster) -> Option<&str> {
     }
 }
 
-fn scratch(name: &str) -> Volume {
+pub(in crate::build) fn scratch(name: &str) -> Volume {
     Volume { name: name.to_owned(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() }
 }
 
-fn config(name: String) -> Volume {
+pub(in crate::build) fn config(name: String) -> Volume {
     Volume {
         name: CONFIG.to_owned(),
         config_map: Some(ConfigMapVolumeSource {
@@ -88,7 +88,7 @@ fn config(name: String) -> Volume {
 }
 
 /// Every key by name: a missing one keeps the Pod from starting, and the kubelet says which (G7).
-fn secret(volume: &str, name: String, keys: &[&str]) -> Volume {
+pub(in crate::build) fn secret(volume: &str, name: String, keys: &[&str]) -> Volume {
     Volume {
         name: volume.to_owned(),
         secret: Some(SecretVolumeSource {
@@ -101,7 +101,7 @@ fn secret(volume: &str, name: String, keys: &[&str]) -> Volume {
     }
 }
 
-fn items(keys: &[&str]) -> Vec<KeyToPath> {
+pub(in crate::build) fn items(keys: &[&str]) -> Vec<KeyToPath> {
     let item = |key: &&str| KeyToPath { key: (*key).to_owned(), path: (*key).to_owned(), mode: None };
     keys.iter().map(item).collect()
 }

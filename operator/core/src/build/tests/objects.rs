@@ -157,6 +157,12 @@ fn ingress(clients: &Value) -> Value {
         {"from": clients, "ports": ports(&[3306])},
         {"from": [{"podSelector": {"matchLabels": selector()}}], "ports": ports(&[3306, 7306])},
         {
+            "from": [{"podSelector": {"matchLabels": {
+                "app.kubernetes.io/instance": "shop", "app.kubernetes.io/name": "mysql-backup",
+            }}}],
+            "ports": ports(&[3306]),
+        },
+        {
             "from": [{
                 "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "porpoise-system"}},
                 "podSelector": {"matchLabels": {"app.kubernetes.io/name": "porpoise"}},
