@@ -238,6 +238,9 @@ pub struct MySQLBackupStatus {
     /// How it stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<BackupPhase>,
+    /// How many Jobs were made to store it. One that somebody deletes is made again, twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<i32>,
     /// When its Job was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,

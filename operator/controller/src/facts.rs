@@ -4,7 +4,7 @@ use crate::cache::{Cache, ClusterKey};
 use crate::kinds::{INSTANCE, OwnedKind};
 use crate::nodes::Nodes;
 use kube::core::{DynamicObject, ObjectMeta};
-use porpoise_core::view::{ClaimView, PodView, TroubleKind};
+use porpoise_core::view::{BackupSeen, ClaimView, PodView, TroubleKind};
 use porpoise_crds::MySQLCluster;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -109,6 +109,8 @@ pub struct Caches {
     pub pods: Arc<Cache<PodFacts>>,
     /// Volume claims by name.
     pub claims: Arc<Cache<ClaimView>>,
+    /// Backups by name.
+    pub backups: Arc<Cache<BackupSeen>>,
     /// Nodes by name.
     pub nodes: Nodes,
     nothing: Arc<Cache<Existing>>,
@@ -120,6 +122,7 @@ impl Default for Caches {
             objects: OwnedKind::iter().map(|kind| (kind, Arc::default())).collect(),
             pods: Arc::default(),
             claims: Arc::default(),
+            backups: Arc::default(),
             nodes: Nodes::default(),
             nothing: Arc::default(),
         }

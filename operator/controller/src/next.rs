@@ -117,6 +117,7 @@ mod tests {
             claims: BTreeMap::new(),
             members: BTreeMap::from([("shop-0".to_owned(), look)]),
             references: porpoise_core::view::References::default(),
+            backups: BTreeMap::new(),
             troubles: Vec::new(),
         };
         Observation { view, freshness: Freshness::Read }

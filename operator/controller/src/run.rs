@@ -96,10 +96,11 @@ async fn work(context: Arc<Context>, mut watches: Watches, concurrency: u16) {
     context.board.note(|notes| notes.leading = true);
     let reader = watches.clusters.reader();
     tokio::spawn(tidy(context.clone(), watches.clusters.clone()));
+    let (triggers, _backups) = watches.into_triggers();
     let config = Config::default().concurrency(concurrency);
     Controller::for_stream(futures::stream::pending(), reader)
         .with_config(config)
-        .reconcile_on(watches.into_triggers())
+        .reconcile_on(triggers)
         .run(reconcile, |object, error, context| after_error(&object, error, &context), context)
         .for_each(|result| async { log(result) })
         .await;

@@ -2,13 +2,18 @@
 //!
 //! A backup is a folder of a target: chunks, and last of all `manifest.json`. Without a manifest there is no backup.
 
+mod plan;
 mod secrets;
 mod source;
+mod view;
 
+pub use plan::BackupPlan;
 pub use secrets::{
     AUTHORITY_ENTRY, CREDENTIAL_ENTRIES, Purpose, SecretNeed, need_of_encryption, needs_of_target,
 };
 pub use source::{StoredBackup, stored_backup};
+
+pub use view::{BackupView, JobState, JobView, Rival};
 
 use porpoise_crds::{BackupLocation, BackupTarget};
 use serde::{Deserialize, Serialize};

@@ -112,6 +112,13 @@ catalogue! {
     VOLUMES_RETAINED, Normal, "VolumesRetained", "volume claims are kept: {claims}. A new cluster of this name takes them over";
     VOLUMES_DELETED, Normal, "VolumesDeleted", "volume claims are deleted with their data: {claims}";
     CLEANUP_SKIPPED, Warning, "CleanupSkipped", "let go without cleanup, by annotation; objects and volumes may be left behind";
+    BACKUP_WAITING, Normal, "BackupWaiting", "{message}";
+    BACKUP_STARTED, Normal, "BackupStarted", "Job {job} copies one of {donors}, checks the copy and stores it in {path}";
+    BACKUP_SUCCEEDED, Normal, "BackupSucceeded", "{bytes} bytes are in {path}, copied from {donor}; a server booted from the copy and found {tables} table(s) in order";
+    BACKUP_FAILED, Warning, "BackupFailed", "{reason}";
+    BACKUP_REMOVED, Normal, "BackupRemoved", "nothing is left in {path}";
+    BACKUP_LEFT, Warning, "BackupLeft", "let go, but {path} of {target} may still hold what was stored: {reason}. Remove that folder by hand";
+    BACKUP_RETIRED, Normal, "BackupRetired", "{backup} is deleted: {reason}";
     STEP_FAILED, Warning, "StepFailed", "{message}";
     INTERNAL_ERROR, Warning, "InternalError", "{message}";
 }

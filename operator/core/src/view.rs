@@ -4,7 +4,7 @@ use crate::backup::RestoreSource;
 use crate::protocol::MemberState;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use porpoise_crds::MySQLCluster;
+use porpoise_crds::{BackupPhase, MySQLCluster};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -33,8 +33,60 @@ pub struct ClusterView {
     pub members: BTreeMap<String, Look>,
     /// What the spec refers to outside this object.
     pub references: References,
+    /// Backups of this cluster by name.
+    pub backups: BTreeMap<String, BackupSeen>,
     /// Refusals and troubles reported by Kubernetes for our objects, in its words.
     pub troubles: Vec<Trouble>,
+}
+
+/// What matters of a `MySQLBackup` to its cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct BackupSeen {
+    /// UID of the object.
+    pub uid: String,
+    /// When the object was made.
+    pub created: Option<Timestamp>,
+    /// Why it was made.
+    pub origin: BackupOrigin,
+    /// How it stands.
+    pub phase: Option<BackupPhase>,
+    /// When it was over.
+    pub completed: Option<Timestamp>,
+    /// A server booted from it.
+    pub verified: bool,
+    /// What it says itself.
+    pub message: String,
+    /// It is being deleted.
+    pub deleting: bool,
+}
+
+/// Why a backup was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum BackupOrigin {
+    /// By the schedule: retention counts it.
+    Schedule,
+    /// By `onDemand`: it stays until somebody deletes it.
+    Request,
+    /// By somebody.
+    #[default]
+    Hand,
+}
+
+impl BackupOrigin {
+    /// Value of the label `mysql.porpoise.dev/origin`.
+    pub fn label(self) -> Option<&'static str> {
+        match self {
+            Self::Schedule => Some("schedule"),
+            Self::Request => Some("request"),
+            Self::Hand => None,
+        }
+    }
+
+    /// From the label.
+    pub fn of_label(label: Option<&str>) -> Self {
+        let ours = [Self::Schedule, Self::Request].into_iter().find(|origin| origin.label() == label);
+        ours.unwrap_or_default()
+    }
 }
 
 /// How long the moments that stand in an object have been known, by a clock that only goes forward. An operator that begins

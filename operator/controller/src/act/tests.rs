@@ -26,6 +26,7 @@ fn observation(freshness: Freshness) -> Observation {
         claims: BTreeMap::new(),
         members: BTreeMap::new(),
         references: References::default(),
+        backups: BTreeMap::new(),
         troubles: Vec::new(),
     };
     Observation { view, freshness }

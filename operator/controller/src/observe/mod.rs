@@ -100,6 +100,13 @@ async fn view(context: &Context, object: MySQLCluster) -> ClusterView {
             .iter()
             .map(|(name, claim)| (name.clone(), (**claim).clone()))
             .collect::<BTreeMap<_, _>>(),
+        backups: context
+            .caches
+            .backups
+            .all(&key)
+            .iter()
+            .map(|(name, backup)| (name.clone(), (**backup).clone()))
+            .collect(),
         members,
         references,
         troubles,

@@ -1,11 +1,11 @@
 //! From a watched object to what is kept of it.
 
-use super::slim::{ContainerStatus, PodStatus, SlimClaim, SlimPod};
+use super::slim::{ContainerStatus, PodStatus, SlimClaim, SlimJob, SlimPod};
 use crate::cache::ClusterKey;
 use crate::facts::{Existing, Marks, PodFacts, cluster_of, ordinal_in};
 use kube::ResourceExt;
 use kube::core::{DynamicObject, ObjectMeta};
-use porpoise_core::names::{DATA_VOLUME, READS_LABEL, RETAINED_BY, ROLE_LABEL};
+use porpoise_core::names::{BACKUP_LABEL, DATA_VOLUME, READS_LABEL, RETAINED_BY, ROLE_LABEL};
 use porpoise_core::quantity::Amount;
 use porpoise_core::view::{ClaimView, PodView, TroubleKind};
 
@@ -18,6 +18,12 @@ const REVISION: &str = "controller-revision-hash";
 pub(super) fn object(object: DynamicObject) -> Option<Kept<Existing>> {
     let key = cluster_of(&object.metadata)?;
     Some((key, object.name_any(), Existing::new(object)))
+}
+
+/// A backup's Job: kept under the name of the backup, which is looked at whenever something about the Job changes.
+pub(super) fn job(job: SlimJob) -> Option<Kept<()>> {
+    let name = job.metadata.labels.as_ref()?.get(BACKUP_LABEL)?.clone();
+    Some((ClusterKey { namespace: job.metadata.namespace.clone()?, name }, job.name_any(), ()))
 }
 
 pub(super) fn claim(claim: SlimClaim) -> Option<Kept<ClaimView>> {
@@ -147,6 +153,18 @@ mod tests {
     fn a_job_of_the_cluster_is_no_member() {
         assert!(read_pod("shop-backup-x7k2p", &json!({})).is_none());
         assert!(read_pod("shop-api-0", &json!({})).is_none());
+    }
+
+    #[test]
+    fn a_job_is_kept_under_its_backup() {
+        let read = |labels: &Value| {
+            let metadata = json!({ "name": "shop-a-store", "namespace": "prod", "labels": labels });
+            let json = json!({ "apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": { "template": {} } });
+            job(serde_json::from_value(json).unwrap()).map(|(key, name, ())| (key.name, name))
+        };
+        let label = json!({ "mysql.porpoise.dev/backup": "shop-a", "app.kubernetes.io/instance": "shop" });
+        assert_eq!(read(&label), Some(("shop-a".to_owned(), "shop-a-store".to_owned())));
+        assert_eq!(read(&json!({ "app.kubernetes.io/instance": "shop" })), None);
     }
 
     #[test]

@@ -2,12 +2,13 @@
 //!
 //! Each watch is its own task, so a kind that cannot be read (a missing CRD, a missing permission) stops nothing else.
 
-mod clusters;
+mod backups;
 mod follow;
 mod keep;
 mod nodes;
 mod slim;
 mod source;
+mod store;
 
-pub use clusters::{ClusterStore, Guarded};
 pub use source::{Scope, Touch, Touches, Watches};
+pub use store::{BackupStore, ClusterStore, Guarded, GuardedBackup, ObjectStore, Watched};

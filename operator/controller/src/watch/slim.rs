@@ -1,5 +1,6 @@
 //! Pods, claims and nodes, parsed only as far as decisions look.
 
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::core::{ApiResource, Object};
@@ -9,6 +10,19 @@ use std::collections::BTreeMap;
 pub(super) type SlimPod = Object<PodSpec, PodStatus>;
 pub(super) type SlimClaim = Object<ClaimSpec, ClaimStatus>;
 pub(super) type SlimNode = Object<NodeSpec, NodeStatus>;
+
+/// Only who it is: what became of it is asked when it matters.
+pub(super) type SlimJob = Object<JobSpec, JobStatus>;
+
+pub(super) fn job_resource() -> ApiResource {
+    ApiResource::erase::<Job>(&())
+}
+
+#[derive(Deserialize, Serialize, Clone, Debug, Default)]
+pub(super) struct JobSpec {}
+
+#[derive(Deserialize, Serialize, Clone, Debug, Default)]
+pub(super) struct JobStatus {}
 
 pub(super) fn pod_resource() -> ApiResource {
     ApiResource::erase::<Pod>(&())

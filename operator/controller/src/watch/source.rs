@@ -1,10 +1,13 @@
 //! All watches of the operator.
 
-use super::clusters::{ClusterStore, Guarded, key, reference};
+use super::backups::BackupWatch;
 use super::follow::{Follow, Listener};
 use super::keep::{self, Kept};
 use super::nodes::NodeWatch;
 use super::slim;
+use super::store::{
+    BackupStore, ClusterStore, Guarded, GuardedBackup, Maybe, ObjectStore, Watched, key, reference,
+};
 use crate::board::Board;
 use crate::cache::{Cache, ClusterKey};
 use crate::facts::Caches;
@@ -15,7 +18,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
 use kube::{Api, Client, Resource};
-use porpoise_crds::MySQLCluster;
+use porpoise_crds::{MySQLBackup, MySQLCluster};
 use std::fmt::Debug;
 use std::sync::Arc;
 use strum::IntoEnumIterator;
@@ -78,19 +81,46 @@ pub struct Watches {
     pub clusters: Arc<ClusterStore>,
     /// What belongs to them.
     pub caches: Arc<Caches>,
+    /// The backups.
+    pub backups: Arc<BackupStore>,
     board: Arc<Board>,
     sender: mpsc::UnboundedSender<ObjectRef<Guarded>>,
     triggers: mpsc::UnboundedReceiver<ObjectRef<Guarded>>,
+    backup_sender: mpsc::UnboundedSender<ObjectRef<GuardedBackup>>,
+    backup_triggers: mpsc::UnboundedReceiver<ObjectRef<GuardedBackup>>,
+}
+
+/// References to look at.
+pub(super) type Sender<K> = mpsc::UnboundedSender<ObjectRef<Maybe<K>>>;
+
+/// All objects of a store, then whatever is touched.
+fn triggers<K: Watched>(
+    store: &ObjectStore<K>,
+    mut touched: mpsc::UnboundedReceiver<ObjectRef<Maybe<K>>>,
+) -> impl Stream<Item = ObjectRef<Maybe<K>>> + Send + use<K> {
+    let all = store.reader().state();
+    let first: Vec<_> = all.iter().map(|object| reference(&key(object))).collect();
+    futures::stream::iter(first).chain(futures::stream::poll_fn(move |context| touched.poll_recv(context)))
 }
 
 impl Watches {
     /// Starts all of them.
     pub fn start(client: &Client, scope: &Scope, board: &Arc<Board>) -> Self {
         let (sender, triggers) = mpsc::unbounded_channel();
-        let watches =
-            Self { clusters: Arc::default(), caches: Arc::default(), board: board.clone(), sender, triggers };
+        let (backup_sender, backup_triggers) = mpsc::unbounded_channel();
+        let watches = Self {
+            clusters: Arc::default(),
+            caches: Arc::default(),
+            backups: Arc::default(),
+            board: board.clone(),
+            sender,
+            triggers,
+            backup_sender,
+            backup_triggers,
+        };
         for namespace in scope.namespaces() {
             watches.follow_clusters(client, namespace.clone());
+            watches.follow_backups(client, namespace.as_deref());
             watches.follow_owned(client, namespace.as_deref());
         }
         let nodes = NodeWatch { caches: watches.caches.clone(), touches: watches.touches() };
@@ -111,6 +141,7 @@ impl Watches {
             tokio::select! {
                 () = &mut leading => break,
                 _ = self.triggers.recv() => {}
+                _ = self.backup_triggers.recv() => {}
             }
         }
         let mut tick = tokio::time::interval(std::time::Duration::from_millis(50));
@@ -118,18 +149,34 @@ impl Watches {
             tick.tick().await;
         }
         self.clusters.open();
+        self.backups.open();
     }
 
-    /// Clusters to look at: all that exist, then whatever is touched.
-    pub fn into_triggers(mut self) -> impl Stream<Item = ObjectRef<Guarded>> + Send + 'static {
-        let all = self.clusters.reader().state();
-        let first: Vec<_> = all.iter().map(|object| reference(&key(object))).collect();
-        futures::stream::iter(first)
-            .chain(futures::stream::poll_fn(move |context| self.triggers.poll_recv(context)))
+    /// Clusters and backups to look at: all that exist, then whatever is touched.
+    pub fn into_triggers(
+        self,
+    ) -> (
+        impl Stream<Item = ObjectRef<Guarded>> + Send + 'static,
+        impl Stream<Item = ObjectRef<GuardedBackup>> + Send + 'static,
+    ) {
+        (triggers(&self.clusters, self.triggers), triggers(&self.backups, self.backup_triggers))
+    }
+
+    fn follow_backups(&self, client: &Client, namespace: Option<&str>) {
+        let watch = BackupWatch {
+            namespace: namespace.map(str::to_owned),
+            store: self.backups.clone(),
+            caches: self.caches.clone(),
+            backups: self.told("MySQLBackup", namespace, self.backup_sender.clone()),
+            clusters: self.touches(),
+        };
+        tokio::spawn(watch.run(client.clone()));
+        let listener = self.told("Job", namespace, self.backup_sender.clone());
+        self.follow_with(client, namespace, &slim::job_resource(), Arc::default(), keep::job, listener);
     }
 
     fn follow_clusters(&self, client: &Client, namespace: Option<String>) {
-        let listener = self.listener("MySQLCluster", namespace.as_deref(), true);
+        let listener = self.listener("MySQLCluster", namespace.as_deref());
         let api: Api<Guarded> = match &namespace {
             Some(namespace) => Api::namespaced(client.clone(), namespace),
             None => Api::all(client.clone()),
@@ -162,19 +209,49 @@ impl Watches {
             + 'static,
         T: Send + Sync + 'static,
     {
+        let listener = self.listener(&resource.kind, namespace);
+        self.follow_with(client, namespace, resource, cache, keep, listener);
+    }
+
+    fn follow_with<K, T>(
+        &self,
+        client: &Client,
+        namespace: Option<&str>,
+        resource: &ApiResource,
+        cache: Arc<Cache<T>>,
+        keep: impl Fn(K) -> Option<Kept<T>> + Send + Sync + 'static,
+        listener: impl Listener,
+    ) where
+        K: Resource<DynamicType = ApiResource, Scope = kube::core::DynamicResourceScope>
+            + Clone
+            + serde::de::DeserializeOwned
+            + Debug
+            + Send
+            + 'static,
+        T: Send + Sync + 'static,
+    {
         let api: Api<K> = match namespace {
             Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
             None => Api::all_with(client.clone(), resource),
         };
-        let listener = self.listener(&resource.kind, namespace, false);
         let follow = Follow { namespace: namespace.map(str::to_owned), cache, listener };
         tokio::spawn(follow.run(api, ours(), keep));
     }
 
-    fn listener(&self, kind: &str, namespace: Option<&str>, is_crd: bool) -> Told {
+    fn listener(&self, kind: &str, namespace: Option<&str>) -> Told<MySQLCluster> {
+        self.told(kind, namespace, self.sender.clone())
+    }
+
+    fn told<K: Watched>(&self, kind: &str, namespace: Option<&str>, sender: Sender<K>) -> Told<K> {
         let name = namespace.map_or_else(|| kind.to_owned(), |namespace| format!("{kind} in {namespace}"));
         self.board.note(|notes| notes.pending.insert(name.clone()));
-        Told { name, is_crd, board: self.board.clone(), sender: self.sender.clone() }
+        let crd = [
+            (MySQLCluster::kind(&()), MySQLCluster::plural(&())),
+            (MySQLBackup::kind(&()), MySQLBackup::plural(&())),
+        ];
+        let crd = crd.into_iter().find(|(ours, _)| *ours == kind);
+        let crd = crd.map(|(_, plural)| format!("{plural}.{}", porpoise_crds::GROUP));
+        Told { name, crd, board: self.board.clone(), sender }
     }
 }
 
@@ -189,7 +266,7 @@ async fn follow_clusters(
     api: Api<Guarded>,
     namespace: Option<String>,
     store: Arc<ClusterStore>,
-    listener: Told,
+    listener: Told<MySQLCluster>,
 ) {
     let events = watch(api, watcher::Config::default()).default_backoff();
     pin_mut!(events);
@@ -217,15 +294,16 @@ async fn follow_clusters(
     }
 }
 
-/// Tells the board about a watch and the controller about clusters.
-struct Told {
+/// Tells the board about a watch and a controller about objects.
+pub(super) struct Told<K: Watched> {
     name: String,
-    is_crd: bool,
+    /// The definition that is missing when the kind is unknown to the API server.
+    crd: Option<String>,
     board: Arc<Board>,
-    sender: mpsc::UnboundedSender<ObjectRef<Guarded>>,
+    sender: Sender<K>,
 }
 
-impl Listener for Told {
+impl<K: Watched> Listener for Told<K> {
     fn touched(&self, key: &ClusterKey) {
         // Fails only while the process ends.
         let _ = self.sender.send(reference(key));
@@ -236,11 +314,12 @@ impl Listener for Told {
     }
 
     fn state(&self, error: Option<&watcher::Error>) {
-        let missing = self.is_crd && error.is_some_and(is_missing);
+        let missing = self.crd.is_some() && error.is_some_and(is_missing);
         self.board.note(|notes| {
-            match error {
-                Some(_) if missing => notes.missing_crds.insert(crd_name()),
-                _ => self.is_crd && notes.missing_crds.remove(&crd_name()),
+            match &self.crd {
+                Some(crd) if missing => notes.missing_crds.insert(crd.clone()),
+                Some(crd) => notes.missing_crds.remove(crd),
+                None => false,
             };
             match error {
                 Some(error) if !missing => {
@@ -257,10 +336,6 @@ impl Listener for Told {
             );
         }
     }
-}
-
-fn crd_name() -> String {
-    format!("{}.{}", MySQLCluster::plural(&()), porpoise_crds::GROUP)
 }
 
 /// The kind is unknown to the API server.

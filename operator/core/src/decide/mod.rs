@@ -2,6 +2,7 @@
 //! should be and says how things stand.
 
 mod alarm;
+pub mod backup;
 mod changeover;
 mod claim;
 mod components;

@@ -200,6 +200,7 @@ impl World {
             claims: BTreeMap::new(),
             members,
             references: References::default(),
+            backups: BTreeMap::new(),
             troubles: Vec::new(),
         }
     }

@@ -228,6 +228,7 @@ impl World {
             claims: self.members.iter().map(|(name, member)| (name.clone(), member.claim.clone())).collect(),
             members,
             references: References { restore: self.restore.clone(), ..References::default() },
+            backups: BTreeMap::new(),
             troubles: Vec::new(),
         }
     }

@@ -1,44 +1,73 @@
-//! The `MySQLCluster`s: one store, fed by one watch per namespace.
+//! The `MySQLCluster`s, and the `MySQLBackup`s: one store for each kind, fed by one watch per namespace.
 
 use crate::cache::ClusterKey;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
-use porpoise_crds::MySQLCluster;
+use porpoise_crds::{BackupPhase, MySQLBackup, MySQLCluster};
 use std::collections::{HashMap, HashSet};
+use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
 
-/// A `MySQLCluster` that may be unreadable: one bad object must not hide all others.
-pub type Guarded = DeserializeGuard<MySQLCluster>;
+/// An object that may be unreadable: one bad object must not hide all others.
+pub type Maybe<K> = DeserializeGuard<K>;
+/// A `MySQLCluster` that may be unreadable.
+pub type Guarded = Maybe<MySQLCluster>;
+/// A `MySQLBackup` that may be unreadable.
+pub type GuardedBackup = Maybe<MySQLBackup>;
 
-/// The clusters that exist.
-pub struct ClusterStore {
-    reader: Store<Guarded>,
-    inner: Mutex<Inner>,
+/// A kind whose objects are looked after.
+pub trait Watched: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static {
+    /// What of the status concerns others than the one who writes it.
+    fn standing(&self) -> Option<BackupPhase>;
 }
 
-struct Inner {
-    writer: reflector::store::Writer<Guarded>,
-    /// Digest of what people and we ourselves can change in a cluster, except the status.
+impl Watched for MySQLCluster {
+    fn standing(&self) -> Option<BackupPhase> {
+        None
+    }
+}
+
+impl Watched for MySQLBackup {
+    /// Another backup of the cluster may wait for the end of this one, and the cluster tells of it.
+    fn standing(&self) -> Option<BackupPhase> {
+        self.status.as_ref()?.phase
+    }
+}
+
+/// The clusters that exist.
+pub type ClusterStore = ObjectStore<MySQLCluster>;
+/// The backups that exist.
+pub type BackupStore = ObjectStore<MySQLBackup>;
+
+/// The objects of one kind that exist.
+pub struct ObjectStore<K: Watched> {
+    reader: Store<Maybe<K>>,
+    inner: Mutex<Inner<K>>,
+}
+
+struct Inner<K: Watched> {
+    writer: reflector::store::Writer<Maybe<K>>,
+    /// Digest of what people and we ourselves can change in an object, except the rest of the status.
     seen: HashMap<ClusterKey, u64>,
 }
 
-impl Default for ClusterStore {
+impl<K: Watched> Default for ObjectStore<K> {
     fn default() -> Self {
         let (reader, writer) = reflector::store();
         Self { reader, inner: Mutex::new(Inner { writer, seen: HashMap::new() }) }
     }
 }
 
-impl ClusterStore {
+impl<K: Watched> ObjectStore<K> {
     /// The store that the controller reads.
-    pub fn reader(&self) -> Store<Guarded> {
+    pub fn reader(&self) -> Store<Maybe<K>> {
         self.reader.clone()
     }
 
-    /// UIDs of all clusters that exist.
+    /// UIDs of all objects that exist.
     pub fn uids(&self) -> HashSet<String> {
         self.reader.state().iter().filter_map(|object| object.uid()).collect()
     }
@@ -55,8 +84,8 @@ impl ClusterStore {
         inner.writer.apply_watcher_event(&Event::InitDone);
     }
 
-    /// Takes over a complete list of one namespace, or of all. Gives the clusters to look at.
-    pub(super) fn replace(&self, namespace: Option<&str>, list: Vec<Guarded>) -> Vec<ClusterKey> {
+    /// Takes over a complete list of one namespace, or of all. Gives the objects to look at.
+    pub(super) fn replace(&self, namespace: Option<&str>, list: Vec<Maybe<K>>) -> Vec<ClusterKey> {
         let listed: HashSet<ClusterKey> = list.iter().map(key).collect();
         let gone = self.reader.state_filter(|object| {
             let key = key(object);
@@ -68,7 +97,7 @@ impl ClusterStore {
     }
 
     /// Takes over one object. Gives its key if something else than the status changed.
-    pub(super) fn apply(&self, mut object: Guarded) -> Option<ClusterKey> {
+    pub(super) fn apply(&self, mut object: Maybe<K>) -> Option<ClusterKey> {
         object.meta_mut().managed_fields = None;
         let (key, digest) = (key(&object), digest(&object));
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,7 +106,7 @@ impl ClusterStore {
     }
 
     /// Forgets one object.
-    pub(super) fn delete(&self, object: &Guarded) -> ClusterKey {
+    pub(super) fn delete(&self, object: &Maybe<K>) -> ClusterKey {
         let key = key(object);
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.seen.remove(&key);
@@ -86,17 +115,17 @@ impl ClusterStore {
     }
 }
 
-/// How kube's queue calls a cluster.
-pub(super) fn reference(key: &ClusterKey) -> ObjectRef<Guarded> {
+/// How kube's queue calls an object.
+pub(super) fn reference<K: Watched>(key: &ClusterKey) -> ObjectRef<Maybe<K>> {
     ObjectRef::new(&key.name).within(&key.namespace)
 }
 
-pub(super) fn key(object: &Guarded) -> ClusterKey {
+pub(super) fn key<K: Watched>(object: &Maybe<K>) -> ClusterKey {
     ClusterKey { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
 }
 
 /// Generation alone would hide that a finalizer, an annotation or a label was changed.
-fn digest(object: &Guarded) -> u64 {
+fn digest<K: Watched>(object: &Maybe<K>) -> u64 {
     let metadata = object.meta();
     let mut hasher = DefaultHasher::new();
     metadata.uid.hash(&mut hasher);
@@ -105,6 +134,7 @@ fn digest(object: &Guarded) -> u64 {
     metadata.annotations.hash(&mut hasher);
     metadata.labels.hash(&mut hasher);
     metadata.deletion_timestamp.is_some().hash(&mut hasher);
+    object.0.as_ref().ok().and_then(Watched::standing).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -131,6 +161,24 @@ mod tests {
         assert!(store.apply(cluster("prod", "shop", 1)).is_some());
         assert!(store.apply(cluster("prod", "shop", 1)).is_none());
         assert!(store.apply(cluster("prod", "shop", 2)).is_some());
+    }
+
+    #[test]
+    fn a_backup_that_is_over_is_news_for_others() {
+        let store = BackupStore::default();
+        let backup = |phase| {
+            let mut object: MySQLBackup = serde_json::from_value(serde_json::json!({
+                "apiVersion": "mysql.porpoise.dev/v1alpha1", "kind": "MySQLBackup",
+                "metadata": {"name": "shop-a", "namespace": "prod"}, "spec": {"clusterRef": {"name": "shop"}},
+            }))
+            .unwrap();
+            object.status.get_or_insert_default().phase = phase;
+            DeserializeGuard(Ok(object))
+        };
+        assert!(store.apply(backup(None)).is_some());
+        assert!(store.apply(backup(Some(BackupPhase::Running))).is_some());
+        assert!(store.apply(backup(Some(BackupPhase::Running))).is_none());
+        assert!(store.apply(backup(Some(BackupPhase::Succeeded))).is_some());
     }
 
     #[test]

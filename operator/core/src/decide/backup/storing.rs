@@ -1,0 +1,240 @@
+//! A backup that is to be made: wait for what it takes, make the Job, follow it to its end.
+
+use super::{because, donors, name, standing, validated};
+use crate::backup::{
+    About, BackupJob, BackupPlan, BackupView, Donor, JobReport, JobState, JobView, Summary, folder,
+};
+use crate::build;
+use crate::event;
+use crate::names;
+use crate::validate::{Cluster, Settings};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use porpoise_crds::{Backup, BackupLocation, BackupPhase, BackupSource, MySQLCluster, Phase};
+use std::time::Duration;
+
+/// Jobs that are made for one backup: the first, and two that somebody deleted.
+const MOST_JOBS: i32 = 3;
+/// Pause between looks at what is not watched, such as Secrets.
+const WAITING: Duration = Duration::from_secs(10);
+/// Pause between looks at a Job, which is watched.
+const RUNNING: Duration = Duration::from_secs(15);
+
+pub(super) fn plan(view: &BackupView, settings: &Settings, plan: BackupPlan) -> BackupPlan {
+    match &view.store {
+        Some(job) if !job.owned => {
+            let message = format!(
+                "Job {} exists and belongs to something else; delete it, or make a MySQLBackup of another name",
+                job.name
+            );
+            wait(view, plan, &message)
+        }
+        Some(job) if job.terminating => {
+            let message = format!("Job {} was deleted and comes to its end", job.name);
+            running(view, plan, &message)
+        }
+        Some(job) => follow(view, job, plan),
+        None if plan.status.jobs.unwrap_or(0) >= MOST_JOBS => {
+            let reason = format!("its Job was deleted, or could not be made, {MOST_JOBS} times");
+            fail(view, plan, &reason)
+        }
+        None => match ready(view, settings) {
+            Ok(ready) => begin(view, &ready, plan),
+            Err(missing) => wait(view, plan, &missing),
+        },
+    }
+}
+
+/// All that it takes to begin.
+struct Ready<'a> {
+    cluster: Cluster,
+    spec: &'a Backup,
+    donors: Vec<Donor>,
+}
+
+fn ready<'a>(view: &'a BackupView, settings: &Settings) -> Result<Ready<'a>, String> {
+    let named = &view.object.spec.cluster_ref.name;
+    let Some(object) = &view.cluster else {
+        return Err(format!(
+            "spec.clusterRef: MySQLCluster {named} does not exist in this namespace; make it"
+        ));
+    };
+    let Some(spec) = &object.spec.backup else {
+        return Err(format!("MySQLCluster {named} has no spec.backup; name a target there"));
+    };
+    let cluster = fit(object, settings)?;
+    let needs = super::needs(&view.object, Some(object));
+    let missing: Vec<String> =
+        needs.iter().filter_map(|need| need.missing(view.secrets.get(&need.name))).collect();
+    if !missing.is_empty() {
+        return Err(format!("MySQLCluster {named}: {}", missing.join("; ")));
+    }
+    if let Some(before) = ahead(view) {
+        return Err(format!("MySQLBackup {before} comes first: one backup of a cluster is made at a time"));
+    }
+    let donors = donors(object, spec.from);
+    if donors.is_empty() {
+        return Err(no_donor(object, spec.from));
+    }
+    Ok(Ready { cluster, spec, donors })
+}
+
+/// A cluster that a Job can be built for and that is not just changing its primary.
+fn fit(object: &MySQLCluster, settings: &Settings) -> Result<Cluster, String> {
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    if object.metadata.deletion_timestamp.is_some() {
+        return Err(format!("MySQLCluster {name} is being deleted"));
+    }
+    let status = object.status.as_ref();
+    if status.and_then(|status| status.phase) == Some(Phase::Invalid) {
+        return Err(format!(
+            "MySQLCluster {name} is Invalid; its condition ConfigurationValid says what to change"
+        ));
+    }
+    if status.is_some_and(|status| status.operation.is_some()) {
+        return Err(format!("MySQLCluster {name} is changing its primary; the backup begins after that"));
+    }
+    validated(object, settings).map_err(|problems| {
+        let first = problems.first().map(|problem| format!("{}: {}", problem.field, problem.message));
+        format!("MySQLCluster {name} is not valid: {}", first.unwrap_or_default())
+    })
+}
+
+fn no_donor(object: &MySQLCluster, from: BackupSource) -> String {
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    let phase = object.status.as_ref().and_then(|status| status.phase).map_or("not set up", Phase::word);
+    match from {
+        BackupSource::PreferReplica => {
+            format!("no member of MySQLCluster {name} is ready to be copied ({phase})")
+        }
+        BackupSource::Replica => format!(
+            "no replica of MySQLCluster {name} is ready to be copied ({phase}); spec.backup.from: PreferReplica would copy \
+             the primary"
+        ),
+        BackupSource::Primary => {
+            format!("the primary of MySQLCluster {name} is not ready to be copied ({phase})")
+        }
+    }
+}
+
+/// The backup that must be over before this one begins: one that runs, or an older one that waits.
+fn ahead(view: &BackupView) -> Option<&str> {
+    let meta = &view.object.metadata;
+    let mine = (meta.creation_timestamp.as_ref().map(|time| time.0), name(&view.object));
+    let before = view.others.iter().find(|other| match other.phase {
+        Some(BackupPhase::Running) => true,
+        None | Some(BackupPhase::Pending) => !other.deleting && (other.created, other.name.as_str()) < mine,
+        Some(BackupPhase::Succeeded | BackupPhase::Failed | BackupPhase::Deleting) => false,
+    });
+    before.map(|other| other.name.as_str())
+}
+
+fn begin(view: &BackupView, ready: &Ready<'_>, mut plan: BackupPlan) -> BackupPlan {
+    let namespace = ready.cluster.names.namespace();
+    let about = About {
+        backup: name(&view.object).to_owned(),
+        cluster: ready.cluster.uid.clone(),
+        owner: format!("{namespace}/{}", ready.cluster.names.cluster()),
+    };
+    // What an earlier Job has begun is finished where it began, or it could never be found again.
+    let location = plan.status.location.clone().unwrap_or_else(|| BackupLocation {
+        target: ready.spec.target.clone(),
+        path: folder(&ready.spec.target, &about),
+    });
+    let encryption = match plan.status.location {
+        Some(_) => plan.status.encryption.clone(),
+        None => ready.spec.encryption.clone(),
+    };
+    let work = BackupJob::Store {
+        location: location.clone(),
+        about,
+        donors: ready.donors.clone(),
+        key_name: encryption.as_ref().map(|encryption| encryption.key_name.clone()),
+    };
+    let job = names::store_job(name(&view.object));
+    let instances: Vec<&str> = ready.donors.iter().map(|donor| donor.instance.as_str()).collect();
+    plan.events.push(event::BACKUP_STARTED.event(&[
+        ("job", &job),
+        ("donors", &instances.join(", ")),
+        ("path", &location.path),
+    ]));
+    plan.account = Some(build::backup_account(&view.object, Some(&ready.cluster)));
+    plan.job = Some(build::store_job(&view.object, &ready.cluster, &work, encryption.as_ref()));
+    let status = &mut plan.status;
+    status.jobs = Some(status.jobs.unwrap_or(0) + 1);
+    status.started_at.get_or_insert(Time(view.now));
+    status.cluster = Some(ready.cluster.uid.clone());
+    (status.location, status.encryption) = (Some(location), encryption);
+    running(view, plan, &format!("Job {job} begins"))
+}
+
+/// A Job that exists.
+fn follow(view: &BackupView, job: &JobView, mut plan: BackupPlan) -> BackupPlan {
+    match (&job.state, job.report()) {
+        (JobState::Complete, Some(JobReport::Stored { summary })) => succeed(view, &summary, plan),
+        (JobState::Complete, Some(JobReport::Removed | JobReport::Failed { .. }) | None) => {
+            fail(view, plan, "its Job ended without a report of what it stored")
+        }
+        (JobState::Failed { .. }, _) => {
+            let reason = job.failure().unwrap_or_else(|| "its Job failed".to_owned());
+            fail(view, plan, &reason)
+        }
+        (JobState::Active, Some(JobReport::Failed { reason, for_good: true })) => {
+            plan.stop.push((job.name.clone(), job.uid.clone()));
+            fail(view, plan, &reason)
+        }
+        (JobState::Active, _) => {
+            let message = match (job.failure(), &job.trouble) {
+                (_, Some(trouble)) => format!("Job {} cannot go on: {trouble}", job.name),
+                (Some(reason), None) => format!("Job {} tries again: {reason}", job.name),
+                (None, None) => format!("Job {} copies a member, checks the copy and stores it", job.name),
+            };
+            running(view, plan, &message)
+        }
+    }
+}
+
+fn succeed(view: &BackupView, summary: &Summary, mut plan: BackupPlan) -> BackupPlan {
+    let bytes = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let path = plan.status.location.as_ref().map(|location| location.path.clone()).unwrap_or_default();
+    plan.events.push(event::BACKUP_SUCCEEDED.event(&[
+        ("bytes", &summary.stored_bytes.to_string()),
+        ("path", &path),
+        ("donor", &summary.donor),
+        ("tables", &summary.tables.to_string()),
+    ]));
+    let status = &mut plan.status;
+    status.completed_at = Some(Time(view.now));
+    status.version = Some(summary.version.clone());
+    status.donor = Some(summary.donor.clone());
+    status.gtid_set.clone_from(&summary.gtid_set);
+    status.data_bytes = Some(bytes(summary.data_bytes));
+    status.stored_bytes = Some(bytes(summary.stored_bytes));
+    status.verified = Some(true);
+    let message =
+        format!("complete: a server booted from the copy and found {} table(s) in order", summary.tables);
+    plan.status = standing(view, plan.status, BackupPhase::Succeeded, &message);
+    because(plan, "its Job reports that it is stored")
+}
+
+fn fail(view: &BackupView, mut plan: BackupPlan, reason: &str) -> BackupPlan {
+    plan.events.push(event::BACKUP_FAILED.event(&[("reason", reason)]));
+    plan.status.completed_at = Some(Time(view.now));
+    let message = format!("{reason}; a new MySQLBackup tries again");
+    plan.status = standing(view, plan.status, BackupPhase::Failed, &message);
+    because(plan, reason)
+}
+
+fn wait(view: &BackupView, mut plan: BackupPlan, missing: &str) -> BackupPlan {
+    if plan.status.message != missing {
+        plan.events.push(event::BACKUP_WAITING.event(&[("message", missing)]));
+    }
+    plan.status = standing(view, plan.status, BackupPhase::Pending, missing);
+    plan.look_again = WAITING;
+    because(plan, missing)
+}
+
+fn running(view: &BackupView, mut plan: BackupPlan, message: &str) -> BackupPlan {
+    plan.status = standing(view, plan.status, BackupPhase::Running, message);
+    plan.look_again = RUNNING;
+    because(plan, message)
+}
