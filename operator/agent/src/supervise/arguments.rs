@@ -3,6 +3,7 @@
 use crate::settings::Settings;
 use porpoise_core::protocol::AgentConfig;
 use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 /// Settings on which the promise rests.
@@ -67,7 +68,7 @@ const STAGING: &[&str] = &[
     "--gtid-mode=ON",
     "--enforce-gtid-consistency=ON",
     "--disable-log-bin",
-    "--skip-networking",
+    "--offline-mode=ON",
     "--skip-replica-start=ON",
     "--event-scheduler=OFF",
     // A copy can only be taken of a server that has the same plugins.
@@ -90,12 +91,18 @@ pub fn staging(settings: &Settings, data: &Path, socket: &Path, script: Option<&
     arguments.extend(STAGING.iter().map(OsString::from));
     arguments.push(path("--datadir", data));
     arguments.push(path("--socket", socket));
+    // Without any network there is no TLS either, and without that no login over the socket. So it listens where nobody else
+    // is: on the loopback interface, beside the member's own port.
+    let address = settings.listen.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    arguments.push(format!("--bind-address={address}").into());
+    arguments.push(format!("--port={}", settings.mysql_port.saturating_add(1)).into());
     arguments.push(path("--pid-file", &socket.with_extension("pid")));
     arguments.push(path("--clone-ssl-cert", &settings.tls_path.join("tls.crt")));
     arguments.push(path("--clone-ssl-key", &settings.tls_path.join("tls.key")));
     arguments.push(path("--clone-ssl-ca", &settings.server_authority()));
     arguments.push(path("--ssl-cert", &settings.tls_path.join("tls.crt")));
     arguments.push(path("--ssl-key", &settings.tls_path.join("tls.key")));
+    arguments.push(path("--ssl-ca", &settings.tls_path.join("ca.crt")));
     arguments.extend(script.map(|script| path("--init-file", script)));
     arguments
 }

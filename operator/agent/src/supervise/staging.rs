@@ -1,4 +1,4 @@
-//! A mysqld for data that serves nobody yet: no network, no binlog, nobody but the agent gets in.
+//! A mysqld for data that serves nobody yet: on the loopback interface, without a binlog, and nobody but the agent gets in.
 //!
 //! A copy that is to become a backup is booted with it, and so is a backup that is to become a member's data: what does not
 //! boot is neither.

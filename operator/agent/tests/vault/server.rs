@@ -1,6 +1,8 @@
 //! An S3 server of this test alone: its objects are files that a test can damage.
 
 use jiff::Timestamp;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use porpoise_agent::vault::{Cargo, Patience, Vault, VaultError};
 use porpoise_core::backup::{About, Summary, TargetSecrets};
 use porpoise_crds::BackupTarget;
@@ -86,6 +88,20 @@ impl Server {
         assert!(self.authority.is_none(), "only without TLS so far");
         self.process = command(self.directory.path(), self.port, None).spawn().unwrap();
         assert!(listens(&mut self.process, self.port), "the store did not come back");
+    }
+
+    /// Stops it in the middle of whatever it does.
+    pub fn pause(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.process.id().try_into().unwrap()), signal).unwrap();
     }
 
     /// Where the objects of a folder are.
