@@ -4,6 +4,7 @@
 #![allow(unreachable_pub)]
 
 use crate::LocalReference;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -39,6 +40,12 @@ pub struct Backup {
     /// Which member is copied. Default `PreferReplica`.
     #[serde(default)]
     pub from: BackupSource,
+    /// Bytes per second that a backup sends to its target at most, such as `50M`. At least `100k`. Default: as fast as it
+    /// can. A change counts from the next backup on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('100k')) >= 0")
+        .message("maxBytesPerSecond must be a quantity of at least 100k, such as 50M"))]
+    pub max_bytes_per_second: Option<Quantity>,
 }
 
 fn utc() -> String {

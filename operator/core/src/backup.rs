@@ -19,6 +19,7 @@ use porpoise_crds::{BackupLocation, BackupTarget};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU64;
 
 /// Format of manifests that this version writes. A newer one is refused, an older one is read.
 pub const MANIFEST_FORMAT: u32 = 1;
@@ -73,6 +74,9 @@ pub enum BackupJob {
         donors: Vec<Donor>,
         /// Name of the encryption key, if any.
         key_name: Option<String>,
+        /// Bytes per second that are sent at most.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_bytes_per_second: Option<NonZeroU64>,
     },
     /// Removes a stored backup.
     #[serde(rename_all = "camelCase")]

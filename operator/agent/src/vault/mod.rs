@@ -1,7 +1,8 @@
 //! The vault: a directory (a stopped mysqld's data) as a backup in an object store, there and back.
 //!
 //! `target` opens the store; `names` looks names up; `objects` are the calls to it, each within a limit.
-//! `store`: `pack` reads the directory and makes chunks, `seal` encrypts and hashes them, `manifest` comes last.
+//! `store`: `pack` reads the directory and makes chunks, `seal` encrypts and hashes them, `pace` bounds the bandwidth,
+//! `manifest` comes last.
 //! `fetch`: chunks in order, hash first, `seal` opens them, `unpack` writes and syncs. `remove`: the manifest first.
 
 mod chunks;
@@ -10,6 +11,7 @@ mod fetch;
 mod manifest;
 mod names;
 mod objects;
+mod pace;
 mod pack;
 mod remove;
 mod seal;
@@ -21,9 +23,11 @@ pub use error::VaultError;
 pub use target::Patience;
 
 use objects::Objects;
+use pace::Pace;
 use porpoise_core::backup::{About, Manifest, Summary, TargetSecrets};
 use porpoise_crds::BackupTarget;
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::path::Path;
 
 /// A target, open for use. Cheap to clone.
@@ -31,6 +35,7 @@ use std::path::Path;
 pub struct Vault {
     objects: Objects,
     keys: BTreeMap<String, String>,
+    pace: Pace,
 }
 
 /// What a backup is to say about itself.
@@ -60,7 +65,13 @@ impl Vault {
         patience: &Patience,
     ) -> Result<Self, VaultError> {
         let objects = target::open(target, secrets, patience)?;
-        Ok(Self { objects, keys: secrets.keys.clone() })
+        Ok(Self { objects, keys: secrets.keys.clone(), pace: Pace::default() })
+    }
+
+    /// The same vault, which sends at most so many bytes per second on average when it stores. `None`: as fast as it can.
+    #[must_use]
+    pub fn at_most(self, bytes_per_second: Option<NonZeroU64>) -> Self {
+        Self { pace: Pace::new(bytes_per_second), ..self }
     }
 
     /// Stores a directory that nobody writes to as the backup `folder`. What an earlier attempt left there is removed.

@@ -2,6 +2,7 @@
 
 use super::chunks::{self, UNDER_WAY, WAITING};
 use super::objects::Objects;
+use super::pace::Pace;
 use super::seal::Seal;
 use super::{Cargo, Vault, VaultError, manifest, pack};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -31,6 +32,7 @@ pub(super) async fn store(
         folder: manifest::folder_path(folder)?,
         attempt: Uuid::new_v4().simple().to_string(),
         seal,
+        pace: vault.pace.clone(),
     });
     let (chunks, data_bytes) = upload.everything(directory).await?;
     let stored_bytes = chunks.iter().map(|chunk| chunk.bytes).sum();
@@ -53,6 +55,7 @@ struct Upload {
     folder: ObjectPath,
     attempt: String,
     seal: Seal,
+    pace: Pace,
 }
 
 impl Upload {
@@ -77,6 +80,7 @@ impl Upload {
         let upload = self.clone();
         let sealing = spawn_blocking(move || upload.seal.close(name, chunk));
         let sealed = sealing.await.map_err(|_| VaultError::AwaitStep { step: "encrypt a chunk" })??;
+        self.pace.wait(sealed.entry.bytes).await;
         self.objects.put(&self.folder.clone().join(sealed.entry.name.as_str()), sealed.parts).await?;
         Ok(sealed.entry)
     }

@@ -5,6 +5,7 @@ use crate::tree;
 use porpoise_agent::vault::{Cargo, VaultError};
 use porpoise_core::backup::{About, MANIFEST};
 use std::fs;
+use std::num::NonZeroU64;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::Duration;
@@ -178,4 +179,21 @@ async fn a_backup_knows_whose_it_is() {
     let cargo = Cargo { about: about.clone(), ..Cargo::default() };
     server.vault().store("x", from.path(), &cargo).await.unwrap();
     assert_eq!(server.vault().manifest("x").await.unwrap().about, about);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bound_on_the_bandwidth_is_kept() {
+    let server = Server::new();
+    let from = tempfile::tempdir().unwrap();
+    tree::write(from.path(), "ibdata1", &tree::noise(tree::BIG, 10));
+    let vault = server.vault().at_most(NonZeroU64::new(32 << 20));
+    let begun = Instant::now();
+    let stored = vault.store(FOLDER, from.path(), &cargo(None)).await.unwrap();
+    // The last chunk begins when those before it have had their time.
+    let before_last = stored.summary.stored_bytes - stored.chunks.last().unwrap().bytes;
+    assert!(
+        begun.elapsed() >= Duration::from_millis(before_last * 1000 / (32 << 20)),
+        "{:?}",
+        begun.elapsed()
+    );
 }
