@@ -12,10 +12,9 @@ use tar::{Builder, EntryType, Header};
 use tokio::sync::mpsc::Sender;
 use zstd::stream::write::Encoder;
 
-/// Fastest: MySQL's pages shrink to about the same at higher levels, in a multiple of the time.
+/// Fastest: the network is to be the bound. On the thread that reads: with a thread of its own for compression, storing was
+/// no faster on two cores than the measurement's own noise (tests/vault/speed.rs).
 const LEVEL: i32 = 1;
-/// Compression has a thread of its own beside the one that reads.
-const WORKERS: u32 = 1;
 
 type Archive = Builder<Encoder<'static, Cutter>>;
 
@@ -31,7 +30,6 @@ pub(super) fn pack(directory: &Path, next: Sender<Vec<u8>>) -> Result<u64, Vault
 fn encoder(cutter: Cutter) -> io::Result<Encoder<'static, Cutter>> {
     let mut encoder = Encoder::new(cutter, LEVEL)?;
     encoder.include_checksum(true)?;
-    encoder.multithread(WORKERS)?;
     Ok(encoder)
 }
 
