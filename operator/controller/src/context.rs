@@ -32,6 +32,8 @@ pub struct Context {
     pub touches: Touches,
     /// What is remembered between passes; losing it costs time, never safety.
     pub memories: Memories,
+    /// What is remembered of backups.
+    pub backup_memories: Memories,
     /// Whether this process leads, right now.
     pub leadership: Leadership,
     /// When to come back.

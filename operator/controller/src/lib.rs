@@ -1,6 +1,6 @@
 //! The operator: watch, observe, decide, act, report.
 //!
-//! [`reconcile`] is the table of contents of one pass. The steps (`watch`, `observe`, `act`, `report`) do not import each
+//! [`reconcile`] is the table of contents of one pass over a cluster, [`reconcile_backup`] of one over a backup. The steps (`watch`, `observe`, `act`, `report`) do not import each
 //! other; what passes between them has its own small modules (`cache`, `facts`, `observation`, `outcome`).
 
 pub mod act;
@@ -26,6 +26,7 @@ pub mod observe;
 pub mod outcome;
 pub mod permissions;
 pub mod reconcile;
+pub mod reconcile_backup;
 pub mod report;
 pub mod requeue;
 pub mod run;

@@ -86,6 +86,15 @@ pub enum ActError {
         #[source]
         source: CallError,
     },
+    /// The status of a backup could not be written; a conflict is no error.
+    #[error("write the status of {name}")]
+    WriteStatus {
+        /// The backup.
+        name: String,
+        /// Cause.
+        #[source]
+        source: CallError,
+    },
     /// The record could not be written; a conflict is no error.
     #[error("write the record of {name}")]
     WriteRecord {
@@ -109,6 +118,19 @@ impl ActError {
     pub fn category(&self) -> &'static str {
         self.into()
     }
+}
+
+/// What became of a plan for a backup.
+#[derive(Debug, Default)]
+pub struct BackupOutcome {
+    /// The step that failed; those after it were left alone.
+    pub failure: Option<ActError>,
+    /// The object changed since it was read, or something was recorded that the next pass acts on: look at once.
+    pub look_at_once: bool,
+    /// Nothing was done, since what was read is old: there is nothing to tell.
+    pub outdated: bool,
+    /// The finalizer was removed.
+    pub released: bool,
 }
 
 /// What became of a plan.

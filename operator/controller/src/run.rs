@@ -12,8 +12,8 @@ use crate::next::after_error;
 use crate::reconcile::reconcile;
 use crate::report::http::{self, ServePagesError};
 use crate::requeue::Requeue;
-use crate::watch::{ClusterStore, Watches};
-use crate::{agents, board, permissions, report};
+use crate::watch::{BackupStore, ClusterStore, Watches};
+use crate::{agents, board, permissions, reconcile_backup, report};
 use futures::StreamExt;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
@@ -24,6 +24,8 @@ use std::time::Duration;
 
 /// What is remembered of clusters is compared with those that exist this often.
 const TIDY_PERIOD: Duration = Duration::from_mins(5);
+/// Backups that are looked at at the same time: few are in motion, and each look is a handful of calls.
+const BACKUPS_AT_ONCE: u16 = 8;
 /// Gaps in permissions are looked for this often, until there are none.
 const REVIEW_PERIOD: Duration = Duration::from_mins(1);
 
@@ -82,6 +84,7 @@ fn context(
         news: News::default(),
         touches: watches.touches(),
         memories: Memories::default(),
+        backup_memories: Memories::default(),
         leadership,
         requeue: Requeue::default(),
         metrics: Metrics::default(),
@@ -89,25 +92,34 @@ fn context(
     }
 }
 
-/// Waits for leadership, then looks after the clusters.
+/// Waits for leadership, then looks after clusters and backups.
 async fn work(context: Arc<Context>, mut watches: Watches, concurrency: u16) {
     let mut leadership = context.leadership.clone();
     watches.stand_by(async move { leadership.acquired().await }).await;
     context.board.note(|notes| notes.leading = true);
-    let reader = watches.clusters.reader();
-    tokio::spawn(tidy(context.clone(), watches.clusters.clone()));
-    let (triggers, _backups) = watches.into_triggers();
-    let config = Config::default().concurrency(concurrency);
-    Controller::for_stream(futures::stream::pending(), reader)
-        .with_config(config)
-        .reconcile_on(triggers)
-        .run(reconcile, |object, error, context| after_error(&object, error, &context), context)
-        .for_each(|result| async { log(result) })
-        .await;
+    tokio::spawn(tidy(context.clone(), watches.clusters.clone(), watches.backups.clone()));
+    let (clusters, backups) = (watches.clusters.reader(), watches.backups.reader());
+    let (of_clusters, of_backups) = watches.into_triggers();
+    let clusters = Controller::for_stream(futures::stream::pending(), clusters)
+        .with_config(Config::default().concurrency(concurrency))
+        .reconcile_on(of_clusters)
+        .run(reconcile, |object, error, context| after_error(&object, error, &context), context.clone())
+        .for_each(|result| async { log(result) });
+    let backups = Controller::for_stream(futures::stream::pending(), backups)
+        .with_config(Config::default().concurrency(BACKUPS_AT_ONCE))
+        .reconcile_on(of_backups)
+        .run(reconcile_backup::reconcile, reconcile_backup::after_error, context)
+        .for_each(|result| async { log(result) });
+    // Neither ends; should one do so, the process ends with it and another takes over.
+    tokio::select! {
+        () = clusters => {}
+        () = backups => {}
+    }
 }
 
-fn log<R, A>(result: Result<R, Error<crate::reconcile::ReconcileError, A>>)
+fn log<R, E, A>(result: Result<R, Error<E, A>>)
 where
+    E: std::error::Error + 'static,
     A: std::error::Error + 'static,
 {
     match result {
@@ -119,12 +131,16 @@ where
 }
 
 /// Forgets clusters that went without this process taking part, such as by a finalizer that somebody removed.
-async fn tidy(context: Arc<Context>, clusters: Arc<ClusterStore>) {
+async fn tidy(context: Arc<Context>, clusters: Arc<ClusterStore>, backups: Arc<BackupStore>) {
     loop {
         tokio::time::sleep(TIDY_PERIOD).await;
         let existing = clusters.uids();
         for uid in context.memories.uids().iter().filter(|uid| !existing.contains(*uid)) {
             report::gone(&context, uid);
+        }
+        let existing = backups.uids();
+        for uid in context.backup_memories.uids().iter().filter(|uid| !existing.contains(*uid)) {
+            report::backup_gone(&context, uid);
         }
     }
 }

@@ -5,8 +5,12 @@
 
 use crate::kubernetes::{CallError, STRICT_LIMIT, within};
 use kube::api::PostParams;
-use kube::{Api, Client, ResourceExt};
-use porpoise_crds::{MySQLCluster, MySQLClusterStatus};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Resource, ResourceExt};
+use porpoise_crds::{MySQLBackup, MySQLBackupStatus, MySQLCluster, MySQLClusterStatus};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt::Debug;
 
 /// Whether a status was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,10 +27,29 @@ pub async fn replace(
     object: &MySQLCluster,
     status: MySQLClusterStatus,
 ) -> Result<Written, CallError> {
-    let api: Api<MySQLCluster> = Api::namespaced(strict.clone(), &object.namespace().unwrap_or_default());
-    let changed = MySQLCluster { status: Some(status), ..object.clone() };
-    let (name, parameters) = (object.name_any(), PostParams::default());
-    match within(STRICT_LIMIT, api.replace_status(&name, &parameters, &changed)).await {
+    put(strict, &MySQLCluster { status: Some(status), ..object.clone() }).await
+}
+
+/// Replaces the status of the backup `object`.
+pub async fn replace_backup(
+    strict: &Client,
+    object: &MySQLBackup,
+    status: MySQLBackupStatus,
+) -> Result<Written, CallError> {
+    put(strict, &MySQLBackup { status: Some(status), ..object.clone() }).await
+}
+
+async fn put<K>(strict: &Client, changed: &K) -> Result<Written, CallError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + Serialize
+        + DeserializeOwned,
+{
+    let api: Api<K> = Api::namespaced(strict.clone(), &changed.namespace().unwrap_or_default());
+    let (name, parameters) = (changed.name_any(), PostParams::default());
+    match within(STRICT_LIMIT, api.replace_status(&name, &parameters, changed)).await {
         Ok(_) => Ok(Written::Yes),
         Err(error) if error.is_conflict() || error.is_not_found() => Ok(Written::Conflict),
         Err(error) => Err(error),

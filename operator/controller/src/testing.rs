@@ -128,6 +128,7 @@ pub(crate) fn context(client: &Client) -> (Context, watch::Sender<Option<Instant
         news: News::default(),
         touches: Touches::channel().0,
         memories: Memories::default(),
+        backup_memories: Memories::default(),
         leadership,
         requeue: Requeue::without_jitter(),
         recorder: Recorder::new(client.clone(), reporter),

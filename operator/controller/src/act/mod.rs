@@ -1,6 +1,7 @@
 //! Carries out a plan: writes only, in a fixed order, without decisions. Each step checks its own precondition again.
 
 mod apply;
+mod backup;
 mod deletions;
 mod finalizer;
 mod metadata;
@@ -8,6 +9,8 @@ mod orders;
 mod record;
 mod secrets;
 mod subset;
+
+pub use backup::backup;
 
 use crate::context::Context;
 use crate::observation::{Freshness, Observation};

@@ -1,9 +1,12 @@
 //! Reads everything one decision depends on. A missing thing is data; only the cluster itself must be readable.
 
+mod backup;
 mod members;
 mod references;
 mod restore;
 mod troubles;
+
+pub use backup::backup;
 
 use crate::cache::ClusterKey;
 use crate::context::Context;
@@ -28,6 +31,15 @@ pub enum ObserveError {
     ReadCluster {
         /// Its name.
         name: String,
+        /// Cause.
+        #[source]
+        source: CallError,
+    },
+    /// Something that a backup depends on cannot be read.
+    #[error("read {title}")]
+    ReadObject {
+        /// Kind and name.
+        title: String,
         /// Cause.
         #[source]
         source: CallError,

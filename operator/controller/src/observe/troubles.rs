@@ -139,16 +139,21 @@ pub(super) async fn namespace_terminating(context: &Context, object: &MySQLClust
     if let Some((_, terminating)) = known {
         return terminating;
     }
+    let terminating = is_terminating(context, &object.namespace().unwrap_or_default()).await;
+    context.memories.of(&uid, |memory| memory.namespace = Some((Instant::now(), terminating)));
+    terminating
+}
+
+/// Whether this namespace is being deleted, or gone.
+pub(super) async fn is_terminating(context: &Context, namespace: &str) -> bool {
     let api: Api<Namespace> = Api::all(context.clients.general.clone());
     let found: Result<Option<PartialObjectMeta<Namespace>>, _> =
-        existing(bounded(api.get_metadata(&object.namespace().unwrap_or_default())).await);
-    let terminating = match found {
+        existing(bounded(api.get_metadata(namespace)).await);
+    match found {
         Ok(found) => found.is_none_or(|namespace| namespace.metadata.deletion_timestamp.is_some()),
         // Not allowed to look: then a refused creation tells.
         Err(_) => false,
-    };
-    context.memories.of(&uid, |memory| memory.namespace = Some((Instant::now(), terminating)));
-    terminating
+    }
 }
 
 #[cfg(test)]

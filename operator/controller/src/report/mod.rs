@@ -1,7 +1,10 @@
 //! Tells people and tools what a pass found and did: status, Events, metrics.
 
+mod backup;
 mod events;
 pub mod http;
+
+pub use backup::{backup, backup_gone};
 
 use crate::context::Context;
 use crate::kubernetes::{CallError, chain};

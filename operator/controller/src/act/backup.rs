@@ -1,0 +1,168 @@
+//! Carries out a plan for a backup: writes only, in a fixed order. Each step counts on the ones before it, so the first that
+//! fails ends the pass.
+
+use crate::context::Context;
+use crate::kinds::MANAGER;
+use crate::kubernetes::{CallError, bounded, existing};
+use crate::outcome::{ActError, BackupOutcome};
+use crate::status::{self, Written};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
+use kube::{Api, ResourceExt};
+use porpoise_core::backup::{BackupPlan, BackupView};
+use porpoise_crds::{BACKUP_FINALIZER, MySQLBackup};
+use serde_json::json;
+
+/// Carries out `plan`.
+pub async fn backup(context: &Context, view: &BackupView, plan: &BackupPlan) -> BackupOutcome {
+    let pass = BackupPass { context, object: &view.object };
+    let mut outcome = BackupOutcome::default();
+    if let Err(error) = pass.carry_out(view, plan, &mut outcome).await {
+        outcome.failure = Some(error);
+    }
+    outcome
+}
+
+struct BackupPass<'a> {
+    context: &'a Context,
+    object: &'a MySQLBackup,
+}
+
+impl BackupPass<'_> {
+    async fn carry_out(
+        &self,
+        view: &BackupView,
+        plan: &BackupPlan,
+        outcome: &mut BackupOutcome,
+    ) -> Result<(), ActError> {
+        if !self.context.leadership.is_held() {
+            return Err(ActError::HoldLease);
+        }
+        if plan.guard {
+            outcome.look_at_once = true;
+            return self.change_finalizers(outcome, |keys| keys.push(BACKUP_FINALIZER.to_owned())).await;
+        }
+        // Before the Job: what was made is never forgotten, and two operators never make two.
+        if !plan.release {
+            self.write_status(plan, outcome).await?;
+        }
+        if outcome.outdated {
+            return Ok(());
+        }
+        if let Some(job) = &plan.job {
+            self.keep_account(plan.account.as_ref(), view.cluster.is_some()).await?;
+            self.make(job).await?;
+        }
+        for (name, uid) in &plan.stop {
+            self.stop(name, uid).await?;
+        }
+        if plan.release {
+            self.change_finalizers(outcome, |keys| keys.retain(|key| key != BACKUP_FINALIZER)).await?;
+            outcome.released = !outcome.outdated;
+        }
+        Ok(())
+    }
+
+    async fn write_status(&self, plan: &BackupPlan, outcome: &mut BackupOutcome) -> Result<(), ActError> {
+        if self.object.status.clone().unwrap_or_default() == plan.status {
+            return Ok(());
+        }
+        let written =
+            status::replace_backup(&self.context.clients.strict, self.object, plan.status.clone()).await;
+        let name = self.object.name_any();
+        match written.map_err(|source| ActError::WriteStatus { name, source })? {
+            Written::Yes => {}
+            Written::Conflict => (outcome.outdated, outcome.look_at_once) = (true, true),
+        }
+        Ok(())
+    }
+
+    /// Each backup is an owner of its own, by a field manager of its own: the account goes with the last of them.
+    async fn keep_account(
+        &self,
+        account: Option<&ServiceAccount>,
+        has_cluster: bool,
+    ) -> Result<(), ActError> {
+        let Some(account) = account else { return Ok(()) };
+        let name = account.name_any();
+        let api: Api<ServiceAccount> = self.api();
+        let failed = |source| ActError::ApplyObject { title: format!("ServiceAccount {name}"), source };
+        // What the cluster said about it is not known any more: as it is, it is right.
+        if !has_cluster && existing(bounded(api.get_metadata(&name)).await).map_err(failed)?.is_some() {
+            return Ok(());
+        }
+        let manager = format!("{MANAGER}-{}", self.object.name_any());
+        let parameters = PatchParams::apply(&manager).force();
+        bounded(api.patch(&name, &parameters, &Patch::Apply(account))).await.map_err(failed)?;
+        Ok(())
+    }
+
+    /// One of that name that exists already is seen, and judged, by the next pass.
+    async fn make(&self, job: &Job) -> Result<(), ActError> {
+        let parameters = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        match bounded(self.api::<Job>().create(&parameters, job)).await {
+            Ok(_) => {
+                let namespace = self.object.namespace();
+                tracing::info!(
+                    backup = self.object.name_any(),
+                    namespace,
+                    job = job.name_any(),
+                    "made a Job"
+                );
+                Ok(())
+            }
+            Err(error) if error.is_conflict() => Ok(()),
+            Err(source) => Err(ActError::ApplyObject { title: format!("Job {}", job.name_any()), source }),
+        }
+    }
+
+    /// In the foreground: the Job stands until its Pods are gone.
+    async fn stop(&self, name: &str, uid: &str) -> Result<(), ActError> {
+        let parameters = DeleteParams {
+            propagation_policy: Some(PropagationPolicy::Foreground),
+            preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
+            ..DeleteParams::default()
+        };
+        match bounded(self.api::<Job>().delete(name, &parameters)).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
+            Err(source) => Err(ActError::DeleteObject { title: format!("Job {name}"), source }),
+        }
+    }
+
+    /// A merge patch with the resourceVersion: a list that changed meanwhile is not overwritten.
+    async fn change_finalizers(
+        &self,
+        outcome: &mut BackupOutcome,
+        change: impl FnOnce(&mut Vec<String>),
+    ) -> Result<(), ActError> {
+        let mut keys = self.object.finalizers().to_vec();
+        change(&mut keys);
+        let patch = json!({
+            "metadata": { "resourceVersion": self.object.resource_version(), "finalizers": keys },
+        });
+        let name = self.object.name_any();
+        let api: Api<MySQLBackup> = self.api();
+        let parameters = PatchParams::default();
+        let written: Result<_, CallError> =
+            bounded(api.patch_metadata(&name, &parameters, &Patch::Merge(&patch))).await;
+        match written {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) if error.is_conflict() => {
+                (outcome.outdated, outcome.look_at_once) = (true, true);
+                Ok(())
+            }
+            Err(source) => Err(ActError::ChangeFinalizer { name, source }),
+        }
+    }
+
+    fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+    {
+        let namespace = self.object.namespace().unwrap_or_default();
+        Api::namespaced(self.context.clients.general.clone(), &namespace)
+    }
+}
