@@ -17,6 +17,7 @@ pub mod names;
 pub mod plan;
 pub mod protocol;
 pub mod quantity;
+pub mod schedule;
 #[cfg(any(test, feature = "test-support"))]
 pub mod simulation;
 pub mod validate;
