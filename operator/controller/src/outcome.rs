@@ -86,6 +86,14 @@ pub enum ActError {
         #[source]
         source: CallError,
     },
+    /// A backup of that name belongs to another cluster.
+    #[error("make MySQLBackup {name}: it exists and is of the cluster {other}; choose another requestId")]
+    NameBackup {
+        /// The name.
+        name: String,
+        /// Whose it is.
+        other: String,
+    },
     /// The status of a backup could not be written; a conflict is no error.
     #[error("write the status of {name}")]
     WriteStatus {

@@ -22,6 +22,8 @@ pub enum ConditionType {
     StorageReady,
     /// Certificates exist and are fresh.
     CertificatesReady,
+    /// The last backup came to a good end. Only with `spec.backup`.
+    BackupReady,
 }
 
 /// Status of a condition.

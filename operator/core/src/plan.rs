@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use porpoise_crds::{MySQLClusterStatus, Operation, Quorum};
+use porpoise_crds::{MySQLBackup, MySQLClusterStatus, Operation, Quorum};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -35,6 +35,10 @@ pub struct Plan {
     pub pod_metadata: BTreeMap<String, Metadata>,
     /// Volume claims to grow, by claim name, to this many bytes.
     pub claim_sizes: BTreeMap<String, u64>,
+    /// Backups to make, unless they exist already.
+    pub backups: Vec<MySQLBackup>,
+    /// Backups to delete, by name and UID.
+    pub retired_backups: Vec<(String, String)>,
     /// The status to report. Its record fields (term, owner, quorum, primary, operation) equal what is stored unless
     /// `record` changes them.
     pub status: MySQLClusterStatus,

@@ -2,6 +2,7 @@
 //!
 //! Every problem is collected, not only the first. Each says where it is and what to change.
 
+mod backup;
 mod components;
 mod failover;
 mod inherited;
@@ -23,6 +24,7 @@ use crate::gate::FeatureGates;
 use crate::mycnf;
 use crate::names::ClusterNames;
 use crate::quantity;
+use crate::schedule::Schedule;
 use crate::view::{ClaimView, References};
 use porpoise_crds::{DeletionPolicy, DurabilityPolicy, MySQLCluster, MySQLClusterSpec, Quorum};
 use std::collections::BTreeMap;
@@ -68,6 +70,8 @@ pub struct Cluster {
     pub max_apply_lag: Duration,
     /// How far a replica may be behind and still be read from, in whole seconds.
     pub max_read_lag: Duration,
+    /// When backups are made, if there is a schedule.
+    pub schedule: Option<Schedule>,
     /// Rendered `my.cnf`.
     pub my_cnf: String,
     /// The rest of the spec, checked.
@@ -177,6 +181,7 @@ pub fn cluster(
     problems.extend(pod::problems(&spec.pod));
     problems.extend(failover::problems(&spec.failover));
     problems.extend(reads::problems(&spec.services.replicas));
+    problems.extend(backup::problems(spec));
     if problems.is_empty() { Ok(assemble(object, references, settings)) } else { Err(problems) }
 }
 
@@ -200,6 +205,7 @@ fn assemble(object: &MySQLCluster, references: &References, settings: &Settings)
         failover_delay: failover::duration(&spec.failover.delay).unwrap_or_default(),
         max_apply_lag: failover::duration(&spec.failover.max_apply_lag).unwrap_or_default(),
         max_read_lag: reads::max_lag(&spec.services.replicas),
+        schedule: backup::schedule(&spec),
         my_cnf: my_cnf(&spec, &mysql_settings, storage_bytes),
         mysql_settings,
         inherited_labels: inherited::labels(meta),

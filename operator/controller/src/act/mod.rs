@@ -2,6 +2,7 @@
 
 mod apply;
 mod backup;
+mod backups;
 mod deletions;
 mod finalizer;
 mod metadata;
@@ -80,6 +81,7 @@ impl<'a> Pass<'a> {
         outcome.collect_all(self.apply_objects(plan).await);
         outcome.collect_all(self.delete(plan).await);
         outcome.collect_all(self.annotate_claims(plan).await);
+        outcome.collect_all(self.keep_backups(plan).await);
     }
 
     /// What follows from a record that stands. The nodes learn of the new endpoint while its member gets ready.

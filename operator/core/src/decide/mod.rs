@@ -3,6 +3,7 @@
 
 mod alarm;
 pub mod backup;
+mod backups;
 mod changeover;
 mod claim;
 mod components;

@@ -1,0 +1,174 @@
+//! The backups of a cluster: those that a schedule or a request asks for are made, those beyond retention are deleted, and
+//! the status tells how they stand.
+
+use crate::condition::{ConditionType, News, Truth};
+use crate::event;
+use crate::names::ORIGIN_LABEL;
+use crate::plan::Plan;
+use crate::validate::Cluster;
+use crate::view::{BackupOrigin, BackupSeen, ClusterView};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use porpoise_crds::{
+    Backup, BackupDeletionPolicy, BackupPhase, BackupsStatus, LocalReference, MySQLBackup, MySQLBackupSpec,
+};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+/// Failed backups of the schedule that are kept, for whoever asks why.
+const FAILED_KEPT: usize = 3;
+
+/// A backup by its name.
+type Named<'a> = (&'a String, &'a BackupSeen);
+
+/// Decides about the backups of a valid cluster.
+pub(super) fn plan(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) {
+    let before = plan.status.backup.take().unwrap_or_default();
+    let Some(spec) = &cluster.spec.backup else { return };
+    let completed = |backup: &BackupSeen| backup.completed.filter(|_| is_good(backup));
+    let newest = |wanted: fn(&BackupSeen) -> bool| {
+        view.backups.values().filter(|backup| wanted(backup)).filter_map(completed).max().map(Time)
+    };
+    let mut status = BackupsStatus {
+        last_success: newest(|_| true),
+        last_verified: newest(|backup| backup.verified),
+        request_id: before.request_id.clone(),
+        ..BackupsStatus::default()
+    };
+    request(cluster, spec, view, &mut status, plan);
+    by_schedule(cluster, view, before.last_scheduled.map(|time| time.0), &mut status, plan);
+    retire(spec, view, plan);
+    plan.status.backup = Some(status);
+}
+
+/// Complete, and to stay.
+fn is_good(backup: &BackupSeen) -> bool {
+    backup.phase == Some(BackupPhase::Succeeded) && !backup.deleting
+}
+
+/// One backup for every new request. It is taken care of when it is seen, not when it was asked for.
+fn request(
+    cluster: &Cluster,
+    spec: &Backup,
+    view: &ClusterView,
+    status: &mut BackupsStatus,
+    plan: &mut Plan,
+) {
+    let Some(wanted) = spec.on_demand.as_ref().map(|wish| &wish.request_id) else { return };
+    if status.request_id.as_ref() == Some(wanted) {
+        return;
+    }
+    let name = cluster.names.backup(wanted);
+    if view.backups.contains_key(&name) {
+        status.request_id = Some(wanted.clone());
+    } else {
+        plan.backups.push(wish(cluster, name, BackupOrigin::Request));
+    }
+}
+
+/// The newest time that was missed, once; never while an earlier one of the schedule is not over.
+fn by_schedule(
+    cluster: &Cluster,
+    view: &ClusterView,
+    last: Option<Timestamp>,
+    status: &mut BackupsStatus,
+    plan: &mut Plan,
+) {
+    let Some(schedule) = &cluster.schedule else { return };
+    // Counted from when it was first seen; and a clock that was set back must not stop the backups.
+    let mut last = last.filter(|last| *last <= view.now).unwrap_or(view.now);
+    if let Some(due) = schedule.newest(last, view.now) {
+        let name = cluster.names.backup(&due.strftime("%Y%m%d%H%M").to_string());
+        if view.backups.contains_key(&name) {
+            last = due;
+        } else if !cluster.spec.hibernated && !view.backups.values().any(is_under_way) {
+            plan.backups.push(wish(cluster, name, BackupOrigin::Schedule));
+        }
+    }
+    status.last_scheduled = Some(Time(last));
+    status.next_run = schedule.next(view.now).map(Time);
+}
+
+fn is_under_way(backup: &BackupSeen) -> bool {
+    backup.origin == BackupOrigin::Schedule
+        && !backup.phase.is_some_and(BackupPhase::is_over)
+        && !backup.deleting
+}
+
+fn wish(cluster: &Cluster, name: String, origin: BackupOrigin) -> MySQLBackup {
+    let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let mut labels = BTreeMap::from([
+        label("app.kubernetes.io/name", "mysql-backup"),
+        label("app.kubernetes.io/instance", cluster.names.cluster()),
+        label("app.kubernetes.io/component", "backup"),
+        label("app.kubernetes.io/managed-by", "porpoise"),
+        label("app.kubernetes.io/part-of", "porpoise"),
+    ]);
+    labels.extend(origin.label().map(|origin| label(ORIGIN_LABEL, origin)));
+    labels.extend(cluster.inherited_labels.clone());
+    MySQLBackup {
+        // No owner: a backup is worth most when its cluster is gone.
+        metadata: ObjectMeta {
+            name: Some(name),
+            namespace: Some(cluster.names.namespace().to_owned()),
+            labels: Some(labels),
+            ..ObjectMeta::default()
+        },
+        spec: MySQLBackupSpec {
+            cluster_ref: LocalReference { name: cluster.names.cluster().to_owned() },
+            deletion_policy: BackupDeletionPolicy::Delete,
+        },
+        status: None,
+    }
+}
+
+/// Backups of the schedule beyond what is kept. The newest verified one stays, whoever made it.
+fn retire(spec: &Backup, view: &ClusterView, plan: &mut Plan) {
+    let keep = usize::try_from(spec.retention.keep_last).unwrap_or(1).max(1);
+    let newest_verified = newest_first(view, |backup| is_good(backup) && backup.verified)
+        .first()
+        .map(|(name, _)| (*name).clone());
+    let good = newest_first(view, |backup| backup.origin == BackupOrigin::Schedule && is_good(backup));
+    let failed = newest_first(view, |backup| {
+        backup.origin == BackupOrigin::Schedule
+            && backup.phase == Some(BackupPhase::Failed)
+            && !backup.deleting
+    });
+    let good = good.into_iter().skip(keep).filter(|(name, _)| Some(*name) != newest_verified.as_ref());
+    let good =
+        good.map(|one| (one, format!("spec.backup.retention.keepLast is {keep}, and newer ones are stored")));
+    let failed = failed.into_iter().skip(FAILED_KEPT);
+    let failed = failed.map(|one| (one, format!("it failed, and so did {FAILED_KEPT} newer ones")));
+    for ((name, backup), reason) in good.chain(failed) {
+        plan.retired_backups.push((name.clone(), backup.uid.clone()));
+        plan.events.push(event::BACKUP_RETIRED.event(&[("backup", name), ("reason", &reason)]));
+    }
+}
+
+fn newest_first(view: &ClusterView, wanted: impl Fn(&BackupSeen) -> bool) -> Vec<Named<'_>> {
+    let mut found: Vec<Named<'_>> = view.backups.iter().filter(|(_, backup)| wanted(backup)).collect();
+    found.sort_by_key(|(name, backup)| Reverse((backup.completed, backup.created, (*name).clone())));
+    found
+}
+
+/// Whether the last backup came to a good end.
+pub(super) fn fact(cluster: &Cluster, view: &ClusterView) -> Option<News> {
+    cluster.spec.backup.as_ref()?;
+    let news = |status: Truth, reason, message: String| {
+        Some(News::new(ConditionType::BackupReady, status, reason, message))
+    };
+    let stuck = view.backups.iter().find(|(_, one)| one.phase == Some(BackupPhase::Pending) && !one.deleting);
+    let over = |backup: &BackupSeen| backup.phase.is_some_and(BackupPhase::is_over) && !backup.deleting;
+    match (newest_first(view, over).first(), stuck) {
+        (Some((name, last)), _) if last.phase == Some(BackupPhase::Failed) => {
+            news(Truth::False, "LastFailed", format!("{name} failed: {}", last.message))
+        }
+        (_, Some((name, waiting))) => {
+            news(Truth::Unknown, "Waiting", format!("{name} waits: {}", waiting.message))
+        }
+        (Some((name, _)), None) => {
+            news(Truth::True, "LastSucceeded", format!("{name} is stored and was verified"))
+        }
+        (None, None) => news(Truth::Unknown, "NoneYet", "no backup was made yet".to_owned()),
+    }
+}
