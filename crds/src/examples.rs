@@ -85,6 +85,7 @@ fn backup() -> MySQLClusterSpec {
             key_name: "2026-11".to_owned(),
         }),
         from: BackupSource::PreferReplica,
+        max_bytes_per_second: None,
     };
     MySQLClusterSpec { backup: Some(backup), ..sized("20Gi") }
 }

@@ -14,9 +14,9 @@ pub use error::BackupError;
 use crate::settings::Settings;
 use crate::supervise::reap::Reaper;
 use crate::supervise::staging::Staging;
-use crate::vault::{Cargo, Vault};
+use crate::vault::{Cargo, Vault, VaultError};
 use check::Found;
-use porpoise_core::backup::{About, BackupJob, Donor, LONGEST_GTID_TEXT, Summary, TargetSecrets};
+use porpoise_core::backup::{About, BackupJob, Donor, LONGEST_GTID_TEXT, Manifest, Summary, TargetSecrets};
 use porpoise_crds::BackupLocation;
 
 /// What is stored.
@@ -36,8 +36,9 @@ async fn carry_out(
 ) -> Result<Option<Summary>, BackupError> {
     let storing = |source| BackupError::StoreCopy { source };
     match job {
-        BackupJob::Store { location, about, donors, key_name } => {
+        BackupJob::Store { location, about, donors, key_name, max_bytes_per_second } => {
             let vault = Vault::open(&location.target, secrets).map_err(storing)?;
+            let vault = vault.at_most(*max_bytes_per_second);
             let wish = Wish { location, about, donors, key_name: key_name.as_ref() };
             store(settings, reaper, &vault, &wish).await.map(Some)
         }
@@ -57,6 +58,9 @@ async fn store(
     vault: &Vault,
     wish: &Wish<'_>,
 ) -> Result<Summary, BackupError> {
+    if let Some(summary) = earlier(vault, wish).await? {
+        return Ok(summary);
+    }
     let donor = copy::from_best(settings, reaper, wish.donors).await?;
     let found = verify(settings, reaper).await?;
     tracing::info!(tables = found.tables, "the copy is in order");
@@ -69,9 +73,24 @@ async fn store(
     };
     let cargo = Cargo { about: wish.about.clone(), summary, key_name: wish.key_name.cloned() };
     let stored = vault.store(&wish.location.path, &settings.data_path, &cargo).await;
-    let mut summary = stored.map_err(|source| BackupError::StoreCopy { source })?.summary;
-    summary.gtid_set = summary.gtid_set.filter(|text| text.len() <= LONGEST_GTID_TEXT);
-    Ok(summary)
+    stored.map(brief).map_err(|source| BackupError::StoreCopy { source })
+}
+
+/// The measure of this very backup, if an earlier try stored it and its report was lost. Asked before anything is copied, it
+/// also tells of a target that cannot be used.
+async fn earlier(vault: &Vault, wish: &Wish<'_>) -> Result<Option<Summary>, BackupError> {
+    match vault.manifest(&wish.location.path).await {
+        Ok(manifest) if manifest.about == *wish.about => Ok(Some(brief(manifest))),
+        // Storing says what is in the way.
+        Ok(_) | Err(VaultError::NoBackup { .. }) => Ok(None),
+        Err(source) => Err(BackupError::StoreCopy { source }),
+    }
+}
+
+/// The measure of a backup, short enough for a report.
+fn brief(manifest: Manifest) -> Summary {
+    let gtid_set = manifest.summary.gtid_set.filter(|text| text.len() <= LONGEST_GTID_TEXT);
+    Summary { gtid_set, ..manifest.summary }
 }
 
 async fn verify(settings: &Settings, reaper: &Reaper) -> Result<Found, BackupError> {

@@ -28,6 +28,7 @@ fn storing() -> BackupJob {
             instance: "shop-1".to_owned(),
             host: "shop-1.shop-members.prod.svc".to_owned(),
         }],
+        max_bytes_per_second: None,
         key_name: Some("2026".to_owned()),
     }
 }

@@ -7,9 +7,11 @@ use crate::backup::{
 use crate::build;
 use crate::event;
 use crate::names;
+use crate::quantity::Amount;
 use crate::validate::{Cluster, Settings};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use porpoise_crds::{Backup, BackupLocation, BackupPhase, BackupSource, MySQLCluster, Phase};
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// Jobs that are made for one backup: the first, and two that somebody deleted.
@@ -149,6 +151,7 @@ fn begin(view: &BackupView, ready: &Ready<'_>, mut plan: BackupPlan) -> BackupPl
         about,
         donors: ready.donors.clone(),
         key_name: encryption.as_ref().map(|encryption| encryption.key_name.clone()),
+        max_bytes_per_second: bandwidth(ready.spec),
     };
     let job = names::store_job(name(&view.object));
     let instances: Vec<&str> = ready.donors.iter().map(|donor| donor.instance.as_str()).collect();
@@ -165,6 +168,12 @@ fn begin(view: &BackupView, ready: &Ready<'_>, mut plan: BackupPlan) -> BackupPl
     status.cluster = Some(ready.cluster.uid.clone());
     (status.location, status.encryption) = (Some(location), encryption);
     running(view, plan, &format!("Job {job} begins"))
+}
+
+/// The schema refuses what is no quantity.
+fn bandwidth(spec: &Backup) -> Option<NonZeroU64> {
+    let quantity = spec.max_bytes_per_second.as_ref()?;
+    NonZeroU64::new(Amount::parse(&quantity.0).ok()?.units())
 }
 
 /// A Job that exists.
