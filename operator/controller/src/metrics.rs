@@ -1,6 +1,7 @@
 //! Numbers about the operator and its clusters. No free text stands in a label.
 
 use crate::board::Board;
+use porpoise_crds::BackupsStatus;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -69,6 +70,8 @@ pub struct Metrics {
     states: Family<StateLabels, Gauge>,
     instances: Family<ClusterLabels, Gauge>,
     ready_replicas: Family<ClusterLabels, Gauge>,
+    last_success: Family<ClusterLabels, Gauge>,
+    last_verified: Family<ClusterLabels, Gauge>,
     leader: Gauge,
     missing_crds: Family<CrdLabel, Gauge>,
 }
@@ -85,6 +88,8 @@ impl Default for Metrics {
             states: Family::default(),
             instances: Family::default(),
             ready_replicas: Family::default(),
+            last_success: Family::default(),
+            last_verified: Family::default(),
             leader: Gauge::default(),
             missing_crds: Family::default(),
         };
@@ -107,6 +112,16 @@ impl Metrics {
             "cluster_ready_replicas",
             "Replicas that are ready, and could take over",
             self.ready_replicas.clone(),
+        );
+        registry.register(
+            "backup_last_success_timestamp_seconds",
+            "When the newest successful backup of a cluster was complete",
+            self.last_success.clone(),
+        );
+        registry.register(
+            "backup_last_verified_timestamp_seconds",
+            "When the newest backup of a cluster was complete that a server has booted from",
+            self.last_verified.clone(),
         );
         registry.register("leader", "1 while this process leads", self.leader.clone());
         registry.register(
@@ -172,6 +187,25 @@ impl Metrics {
         }
     }
 
+    /// When the newest backups of a cluster were complete. Without any, nothing is shown: an age would be a guess.
+    pub fn backups(&self, namespace: &str, name: &str, status: Option<&BackupsStatus>) {
+        let labels = ClusterLabels { namespace: namespace.to_owned(), name: name.to_owned() };
+        let moments = [
+            (&self.last_success, status.and_then(|status| status.last_success.as_ref())),
+            (&self.last_verified, status.and_then(|status| status.last_verified.as_ref())),
+        ];
+        for (gauge, moment) in moments {
+            match moment {
+                Some(time) => {
+                    gauge.get_or_create(&labels).set(time.0.as_second());
+                }
+                None => {
+                    gauge.remove(&labels);
+                }
+            }
+        }
+    }
+
     /// All metrics as text.
     pub fn text(&self, board: &Board) -> String {
         let notes = board.notes();
@@ -209,8 +243,15 @@ mod tests {
         ] {
             assert!(text.contains(&format!("porpoise_cluster_{line}")), "{text}");
         }
+        let done =
+            serde_json::from_value(serde_json::json!({"lastSuccess": "1970-01-01T00:01:40Z"})).unwrap();
+        metrics.backups("prod", "shop", Some(&done));
+        let text = metrics.text(&Board::default());
+        let line = "porpoise_backup_last_success_timestamp_seconds{namespace=\"prod\",name=\"shop\"} 100";
+        assert!(text.contains(line), "{text}");
         metrics.state("prod", "shop", Some("Degraded"), None);
         metrics.members("prod", "shop", None);
+        metrics.backups("prod", "shop", None);
         assert!(!metrics.text(&Board::default()).contains("shop"));
     }
 }

@@ -98,7 +98,7 @@ impl Schedule {
         let from = after.checked_sub(SignedDuration::from_hours(3)).unwrap_or(after);
         let mut newest = after;
         self.wall_times(self.zone.to_datetime(from))
-            .filter_map(|wall| Some(self.zone.to_ambiguous_timestamp(wall).compatible().ok()?))
+            .filter_map(|wall| self.zone.to_ambiguous_timestamp(wall).compatible().ok())
             .filter(move |time| {
                 let is_new = *time > newest;
                 newest = newest.max(*time);

@@ -287,3 +287,44 @@ async fn a_secret_of_somebody_else_is_never_touched() {
     let touched = |call: &Call| call.method != "GET" && call.path.ends_with("shop-accounts");
     assert!(!calls.all().iter().any(touched));
 }
+
+fn wish(name: &str) -> Plan {
+    let backup = json!({
+        "apiVersion": "mysql.porpoise.dev/v1alpha1", "kind": "MySQLBackup",
+        "metadata": { "name": name, "namespace": "prod" }, "spec": { "clusterRef": { "name": "shop" } },
+    });
+    Plan { backups: vec![serde_json::from_value(backup).unwrap()], ..Plan::default() }
+}
+
+#[tokio::test]
+async fn a29_a_backup_that_exists_is_the_one_that_was_wanted_unless_it_is_another_clusters() {
+    for (of, failures) in [("shop", 0), ("shop-a", 1)] {
+        let (client, calls) = server(move |call| {
+            Some(match call.method.as_str() {
+                "POST" => refusal(409, "AlreadyExists"),
+                _ => (
+                    200,
+                    json!({
+                        "apiVersion": "mysql.porpoise.dev/v1alpha1", "kind": "MySQLBackup",
+                        "metadata": { "name": "shop-a-b" }, "spec": { "clusterRef": { "name": of } },
+                    }),
+                ),
+            })
+        });
+        let (context, _until) = context(&client);
+        let outcome = on(&context, &observation(Freshness::Read), &wish("shop-a-b")).await;
+        assert_eq!(outcome.failures.len(), failures, "{of}: {:?}", outcome.failures);
+        assert_eq!(calls.lines().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_backup_is_retired_only_if_it_is_the_one_that_was_seen() {
+    let (client, calls) = server(|_| Some(refusal(409, "Conflict")));
+    let (context, _until) = context(&client);
+    let retired = vec![("shop-a".to_owned(), "u1".to_owned())];
+    let plan = Plan { retired_backups: retired, ..Plan::default() };
+    let outcome = on(&context, &observation(Freshness::Read), &plan).await;
+    assert!(outcome.failures.is_empty(), "a successor of that name stays: {:?}", outcome.failures);
+    assert_eq!(calls.all()[0].body["preconditions"]["uid"], "u1");
+}

@@ -56,7 +56,7 @@ async fn reconciled(
 ) -> (Next, Calls) {
     let (client, calls) = server(answer);
     let (context, _until) = context(&client);
-    (pass(&object, &context).await.unwrap(), calls)
+    (Box::pin(pass(&object, &context)).await.unwrap(), calls)
 }
 
 fn writes(calls: &Calls) -> Vec<String> {
@@ -168,7 +168,7 @@ async fn an_api_server_that_does_not_answer_is_no_missing_cluster() {
         })
     });
     let (context, _until) = context(&client);
-    let error = pass(&backup(|_| {}), &context).await.unwrap_err();
+    let error = Box::pin(pass(&backup(|_| {}), &context)).await.unwrap_err();
     assert_eq!(
         chain(&error).split(": ").take(2).collect::<Vec<_>>(),
         ["observe the backup", "read MySQLCluster shop"]

@@ -77,6 +77,7 @@ pub fn gone(context: &Context, uid: &str) {
     if let Some((namespace, name, state)) = context.memories.of(uid, |memory| memory.state.take()) {
         context.metrics.state(&namespace, &name, Some(state), None);
         context.metrics.members(&namespace, &name, None);
+        context.metrics.backups(&namespace, &name, None);
     }
     context.memories.forget(uid);
     context.agents.forget(uid);
@@ -94,6 +95,7 @@ fn state(context: &Context, object: &MySQLCluster, plan: &Plan, outcome: &Outcom
     let before = context.memories.of(&uid, |memory| std::mem::replace(&mut memory.state, shown));
     context.metrics.state(&key.namespace, &key.name, before.map(|(_, _, state)| state), state);
     context.metrics.members(&key.namespace, &key.name, state.map(|_| members(object, plan)));
+    context.metrics.backups(&key.namespace, &key.name, plan.status.backup.as_ref());
 }
 
 fn members(object: &MySQLCluster, plan: &Plan) -> Members {

@@ -22,8 +22,9 @@ pub(super) fn object(object: DynamicObject) -> Option<Kept<Existing>> {
 
 /// A backup's Job: kept under the name of the backup, which is looked at whenever something about the Job changes.
 pub(super) fn job(job: SlimJob) -> Option<Kept<()>> {
-    let name = job.metadata.labels.as_ref()?.get(BACKUP_LABEL)?.clone();
-    Some((ClusterKey { namespace: job.metadata.namespace.clone()?, name }, job.name_any(), ()))
+    let metadata = job.metadata;
+    let backup = metadata.labels?.remove(BACKUP_LABEL)?;
+    Some((ClusterKey { namespace: metadata.namespace?, name: backup }, metadata.name?, ()))
 }
 
 pub(super) fn claim(claim: SlimClaim) -> Option<Kept<ClaimView>> {

@@ -172,7 +172,7 @@ impl Watches {
         };
         tokio::spawn(watch.run(client.clone()));
         let listener = self.told("Job", namespace, self.backup_sender.clone());
-        self.follow_with(client, namespace, &slim::job_resource(), Arc::default(), keep::job, listener);
+        follow_with(client, namespace, &slim::job_resource(), Arc::default(), keep::job, listener);
     }
 
     fn follow_clusters(&self, client: &Client, namespace: Option<String>) {
@@ -210,32 +210,7 @@ impl Watches {
         T: Send + Sync + 'static,
     {
         let listener = self.listener(&resource.kind, namespace);
-        self.follow_with(client, namespace, resource, cache, keep, listener);
-    }
-
-    fn follow_with<K, T>(
-        &self,
-        client: &Client,
-        namespace: Option<&str>,
-        resource: &ApiResource,
-        cache: Arc<Cache<T>>,
-        keep: impl Fn(K) -> Option<Kept<T>> + Send + Sync + 'static,
-        listener: impl Listener,
-    ) where
-        K: Resource<DynamicType = ApiResource, Scope = kube::core::DynamicResourceScope>
-            + Clone
-            + serde::de::DeserializeOwned
-            + Debug
-            + Send
-            + 'static,
-        T: Send + Sync + 'static,
-    {
-        let api: Api<K> = match namespace {
-            Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
-            None => Api::all_with(client.clone(), resource),
-        };
-        let follow = Follow { namespace: namespace.map(str::to_owned), cache, listener };
-        tokio::spawn(follow.run(api, ours(), keep));
+        follow_with(client, namespace, resource, cache, keep, listener);
     }
 
     fn listener(&self, kind: &str, namespace: Option<&str>) -> Told<MySQLCluster> {
@@ -253,6 +228,31 @@ impl Watches {
         let crd = crd.map(|(_, plural)| format!("{plural}.{}", porpoise_crds::GROUP));
         Told { name, crd, board: self.board.clone(), sender }
     }
+}
+
+/// Follows one kind in a task of its own.
+fn follow_with<K, T>(
+    client: &Client,
+    namespace: Option<&str>,
+    resource: &ApiResource,
+    cache: Arc<Cache<T>>,
+    keep: impl Fn(K) -> Option<Kept<T>> + Send + Sync + 'static,
+    listener: impl Listener,
+) where
+    K: Resource<DynamicType = ApiResource, Scope = kube::core::DynamicResourceScope>
+        + Clone
+        + serde::de::DeserializeOwned
+        + Debug
+        + Send
+        + 'static,
+    T: Send + Sync + 'static,
+{
+    let api: Api<K> = match namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
+        None => Api::all_with(client.clone(), resource),
+    };
+    let follow = Follow { namespace: namespace.map(str::to_owned), cache, listener };
+    tokio::spawn(follow.run(api, ours(), keep));
 }
 
 /// Owned objects only. `EndpointSlice`s of Kubernetes' own controller inherit our label from the Service.
