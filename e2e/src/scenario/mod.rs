@@ -7,6 +7,7 @@ mod namespace;
 mod operator;
 mod probe;
 mod stage;
+mod store;
 mod wait;
 
 pub use audit::AuditLog;
@@ -18,6 +19,7 @@ pub use operator::OperatorProcess;
 pub(crate) use probe::OWN_NETWORK;
 pub use probe::{connect, first_write, in_network, joined, service_address};
 pub use stage::{OPERATOR_NAMESPACE, RELEASE, Stage};
+pub use store::Store;
 pub use wait::{Seen, until};
 
 use anyhow::{Context, Result};
@@ -109,6 +111,15 @@ impl<'a> Database<'a> {
                 }
                 other => Ok(Seen::Not(format!("{other:?}; {}", brief(&seen)))),
             }
+        })
+        .await
+    }
+
+    /// Waits until the condition `Ready` or a message of an instance holds these words.
+    pub async fn until_message(&self, words: &str) -> Result<()> {
+        until(&format!("{} says {words:?}", self.name), HEALTHY_WITHIN, async || {
+            let said = brief(&self.status().await?);
+            if said.contains(words) { Ok(Seen::Done(())) } else { Ok(Seen::Not(said)) }
         })
         .await
     }

@@ -97,8 +97,8 @@ impl Namespace {
         let mut report = String::new();
         let name = self.name.as_str();
         for arguments in [
-            vec!["get", "myc,sts,pod,pvc,svc,endpointslices", "-n", name, "-o", "wide"],
-            vec!["get", "myc", "-n", name, "-o", "yaml"],
+            vec!["get", "myc,mybk,sts,job,pod,pvc,svc,endpointslices", "-n", name, "-o", "wide"],
+            vec!["get", "myc,mybk", "-n", name, "-o", "yaml"],
             vec!["get", "events", "-n", name, "--sort-by=.lastTimestamp"],
             vec!["describe", "pods", "-n", name],
             vec![
@@ -110,6 +110,16 @@ impl Namespace {
                 "--all-containers",
                 "--prefix",
                 "--tail=200",
+            ],
+            vec![
+                "logs",
+                "-n",
+                name,
+                "-l",
+                "app.kubernetes.io/name in (mysql-backup, store)",
+                "--all-containers",
+                "--prefix",
+                "--tail=100",
             ],
             vec![
                 "logs",

@@ -3,6 +3,7 @@
 //! Each scenario has a namespace of its own that enforces Pod Security *restricted*, and prints a report when it fails.
 
 mod adoption;
+mod backups;
 mod blackbox;
 mod certificates;
 mod drift;

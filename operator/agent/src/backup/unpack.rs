@@ -76,20 +76,28 @@ impl RestoreError {
     }
 }
 
-/// Makes the data directory beside its place. Gives its path.
-pub async fn beside(
-    settings: &Settings,
-    reaper: &Reaper,
-    source: &RestoreSource,
-) -> Result<PathBuf, RestoreError> {
-    let fresh = settings.data_path.with_extension("restoring");
-    initialize::remove(&fresh).map_err(|source| RestoreError::PrepareDirectory { source })?;
+/// A backup's data beside the place of the member's own.
+pub struct Fetched {
+    /// Its directory.
+    pub directory: PathBuf,
+    /// Every transaction in it, as the manifest says.
+    told: String,
+}
+
+/// Fetches the data. What an earlier try left is removed.
+pub async fn fetch(settings: &Settings, source: &RestoreSource) -> Result<Fetched, RestoreError> {
+    let directory = settings.data_path.with_extension("restoring");
+    initialize::remove(&directory).map_err(|source| RestoreError::PrepareDirectory { source })?;
     let fetching = |source| RestoreError::FetchBackup { source };
     let vault = Vault::open(&source.location.target, &source.secrets).map_err(fetching)?;
-    let manifest = vault.fetch(&source.location.path, &fresh).await.map_err(fetching)?;
-    let found = boot(settings, reaper, &fresh).await?;
-    compare(&found, manifest.summary.gtid_set.as_deref().unwrap_or_default())?;
-    Ok(fresh)
+    let manifest = vault.fetch(&source.location.path, &directory).await.map_err(fetching)?;
+    Ok(Fetched { directory, told: manifest.summary.gtid_set.unwrap_or_default() })
+}
+
+/// Boots it once and compares. The member's memory is made for one mysqld: no other one may run beside it.
+pub async fn verify(settings: &Settings, reaper: &Reaper, fetched: &Fetched) -> Result<(), RestoreError> {
+    let found = boot(settings, reaper, &fetched.directory).await?;
+    compare(&found, &fetched.told)
 }
 
 /// Starts it once, with the agent's password set anew; the other accounts follow when the member is primary.

@@ -45,13 +45,13 @@ pub(super) async fn step(pursuit: &Arc<Pursuit>, wanted: Wanted) -> Result<Progr
         worker.member.clone_runs(true);
         let result = replace(&worker, &wanted).await;
         worker.supervisor.want(true);
-        worker.member.clone_runs(false);
         if let Err(error) = &result {
             tracing::error!(error = logging::chain(error), "restore failed");
             worker.member.say(&logging::chain(error), false);
             let hopeless = matches!(error, GoalError::RestoreData { source } if source.is_for_good());
             tokio::time::sleep(if hopeless { RETRY_LATER } else { RETRY }).await;
         }
+        worker.member.clone_runs(false);
         result
     });
     match restoring.await {
@@ -64,15 +64,16 @@ async fn replace(pursuit: &Pursuit, wanted: &Wanted) -> Result<(), GoalError> {
     let settings = &pursuit.member.settings;
     let place = &wanted.source.location.path;
     pursuit.member.say(&format!("restoring the backup {place}"), false);
-    let fresh = unpack::beside(settings, pursuit.supervisor.reaper(), &wanted.source).await;
-    let fresh = fresh.map_err(|source| GoalError::RestoreData { source })?;
+    let restoring = |source| GoalError::RestoreData { source };
+    let fetched = unpack::fetch(settings, &wanted.source).await.map_err(restoring)?;
     stop(pursuit).await;
+    unpack::verify(settings, pursuit.supervisor.reaper(), &fetched).await.map_err(restoring)?;
     let note = |source| GoalError::KeepNote { source };
     let request = wanted.request.clone();
     // What is there after a crash from here on is wiped, and the order comes again.
     intent::begin(settings, &Intent { request, donor: place.clone(), term: wanted.term }).map_err(note)?;
-    let swapped = initialize::replace(settings, &fresh);
-    swapped.map_err(|source| GoalError::RestoreData { source: RestoreError::SwapData { source } })?;
+    let swapped = initialize::replace(settings, &fetched.directory);
+    swapped.map_err(|source| restoring(RestoreError::SwapData { source }))?;
     intent::finish(settings, &wanted.request).map_err(note)?;
     pursuit.member.replaced(&wanted.request);
     tracing::info!(backup = place, "restored");

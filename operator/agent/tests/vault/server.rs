@@ -90,20 +90,6 @@ impl Server {
         assert!(listens(&mut self.process, self.port), "the store did not come back");
     }
 
-    /// Stops it in the middle of whatever it does.
-    pub fn pause(&self) {
-        self.signal(Signal::SIGSTOP);
-    }
-
-    /// Lets it go on.
-    pub fn resume(&self) {
-        self.signal(Signal::SIGCONT);
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.process.id().try_into().unwrap()), signal).unwrap();
-    }
-
     /// Where the objects of a folder are.
     pub fn folder(&self, folder: &str) -> PathBuf {
         self.directory.path().join("data").join(BUCKET).join(folder)
@@ -116,6 +102,23 @@ impl Server {
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
+    }
+}
+
+#[allow(dead_code, reason = "the tests with real MySQL servers use it")]
+impl Server {
+    /// Stops it in the middle of whatever it does.
+    pub fn pause(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.process.id().try_into().unwrap()), signal).unwrap();
     }
 }
 

@@ -1,0 +1,119 @@
+//! Backups and restores as people ask for them: by objects and fields (A29, A30, B28, L6).
+
+use crate::life::everyone_has;
+use anyhow::{Result, ensure};
+use kube::api::DeleteParams;
+use kube::{Api, ResourceExt};
+use porpoise_crds::{BackupPhase, MySQLBackup, MySQLBackupStatus, Phase};
+use porpoise_e2e::scenario::{
+    Account, Client, Database, HEALTHY_WITHIN, Namespace, Seen, Store, small, until,
+};
+use serde_json::{Value, json};
+
+fn backup_of(cluster: &str, name: &str) -> Value {
+    json!({
+        "apiVersion": "mysql.porpoise.dev/v1alpha1", "kind": "MySQLBackup", "metadata": {"name": name},
+        "spec": {"clusterRef": {"name": cluster}},
+    })
+}
+
+/// Waits until nothing more happens to the backup by itself.
+async fn outcome(namespace: &Namespace, name: &str) -> Result<MySQLBackupStatus> {
+    let backups: Api<MySQLBackup> = Api::namespaced(namespace.client(), namespace.name());
+    until(&format!("the backup {name} is over"), HEALTHY_WITHIN, async || {
+        let status = backups.get_opt(name).await?.and_then(|backup| backup.status).unwrap_or_default();
+        if status.phase.is_some_and(BackupPhase::is_over) {
+            Ok(Seen::Done(status))
+        } else {
+            Ok(Seen::Not(format!("{:?}: {}", status.phase, status.message)))
+        }
+    })
+    .await
+}
+
+async fn succeeded(namespace: &Namespace, name: &str) -> Result<MySQLBackupStatus> {
+    let status = outcome(namespace, name).await?;
+    ensure!(status.phase == Some(BackupPhase::Succeeded), "{name}: {:?}: {}", status.phase, status.message);
+    ensure!(status.verified == Some(true), "{name} is not verified: {status:?}");
+    Ok(status)
+}
+
+#[tokio::test]
+async fn a29_a30_everything_is_lost_and_comes_back_from_a_backup() -> Result<()> {
+    crate::beside_others("backup", async |namespace| {
+        let Some(store) = Store::start(namespace).await? else { return Ok(()) };
+        let mut manifest = small("shop", 3);
+        manifest["spec"]["backup"] = json!({"target": store.target(), "onDemand": {"requestId": "first"}});
+        let shop = Database::apply(namespace, &manifest).await?;
+        shop.until_phase(Phase::Healthy).await?;
+        let client = Client::start(namespace).await?;
+        let account = Account::app(namespace, "shop").await?;
+        client.sql(&account, "CREATE TABLE orders (id INT PRIMARY KEY, note VARCHAR(40)); INSERT INTO orders VALUES (1, '日本語')").await?;
+        succeeded(namespace, "shop-first").await?;
+        namespace.apply(&backup_of("shop", "by-hand")).await?;
+        let status = succeeded(namespace, "by-hand").await?;
+        ensure!(status.donor != shop.status().await?.primary, "the primary was copied");
+        client.sql(&account, "INSERT INTO orders VALUES (2, 'later')").await?;
+        shop.delete().await?;
+        restore_here(namespace, &client).await?;
+        let location = serde_json::to_value(status.location)?;
+        restore_elsewhere(namespace, &store, &location).await?;
+        remove(namespace, "by-hand").await
+    })
+    .await
+}
+
+/// A cluster of the same name, from the object that remembers the backup.
+async fn restore_here(namespace: &Namespace, client: &Client<'_>) -> Result<()> {
+    let mut manifest = small("shop", 3);
+    manifest["spec"]["bootstrap"] = json!({"restore": {"backupRef": {"name": "by-hand"}}});
+    let shop = Database::apply(namespace, &manifest).await?;
+    shop.until_phase(Phase::Healthy).await?;
+    everyone_has(client, namespace, "1").await?;
+    let account = Account::app(namespace, "shop").await?;
+    let note = client.sql(&account, "SELECT note FROM orders WHERE id = 1").await?;
+    ensure!(note == "日本語", "the note came back as {note:?}");
+    let later = client.sql(&account, "SELECT COUNT(*) FROM orders WHERE id = 2").await?;
+    ensure!(later == "0", "a row that was written after the backup is in it");
+    client.sql(&account, "INSERT INTO orders VALUES (3, 'after the restore')").await?;
+    everyone_has(client, namespace, "1,3").await
+}
+
+/// Another namespace, where there is no object of the backup at all.
+async fn restore_elsewhere(namespace: &Namespace, store: &Store, location: &Value) -> Result<()> {
+    Namespace::scenario("elsewhere", async |elsewhere| {
+        store.let_in(elsewhere).await?;
+        let mut manifest = small("copy", 1);
+        manifest["spec"]["bootstrap"] = json!({"restore": {"location": location}});
+        let copy = Database::apply(elsewhere, &manifest).await?;
+        // A Secret is missing: the cluster waits, says which, and never begins empty.
+        copy.until_message("store-tls").await?;
+        store.trust_in(namespace, elsewhere).await?;
+        copy.until_phase(Phase::Healthy).await?;
+        let client = Client::start(elsewhere).await?;
+        let account = Account::app(elsewhere, "copy").await?;
+        let rows = client.sql(&account, "SELECT GROUP_CONCAT(id) FROM orders").await?;
+        ensure!(rows == "1", "the copy has the rows {rows}");
+        Ok(())
+    })
+    .await
+}
+
+/// What is stored goes with the object.
+async fn remove(namespace: &Namespace, name: &str) -> Result<()> {
+    let backups: Api<MySQLBackup> = Api::namespaced(namespace.client(), namespace.name());
+    let uid = backups.get(name).await?.uid();
+    backups.delete(name, &DeleteParams::default()).await?;
+    until(&format!("the backup {name} is gone"), HEALTHY_WITHIN, async || {
+        match backups.get_opt(name).await? {
+            Some(backup) if backup.uid() == uid => {
+                Ok(Seen::Not(format!("{:?}", backup.status.map(|status| status.message))))
+            }
+            _ => Ok(Seen::Done(())),
+        }
+    })
+    .await?;
+    let events = namespace.stage().kubectl(&["get", "events", "-n", namespace.name(), "-o", "wide"]).await?;
+    ensure!(events.contains("BackupRemoved"), "nobody said that the stored data is gone: {events}");
+    Ok(())
+}
