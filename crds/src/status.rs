@@ -330,6 +330,9 @@ pub struct BackupsStatus {
     /// The newest time of the schedule that was taken care of. At first: when the schedule was first seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_scheduled: Option<Time>,
+    /// The first time of the schedule that no backup has answered with success yet. Absent while nothing is owed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_since: Option<Time>,
     /// The last `spec.backup.onDemand.requestId` that a backup was made for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,

@@ -93,6 +93,19 @@ fn f21_every_alert_has_a_runbook_with_steps_and_what_to_expect() {
     }
 }
 
+/// A failed Job is tried again, and a failed backup followed by a good one needs nobody.
+#[test]
+fn f9_alerts_on_backups_end_with_the_next_good_one() {
+    let about_backups: Vec<Alert> =
+        alerts().into_iter().filter(|alert| alert.text.contains("no-backup.md")).collect();
+    assert_eq!(about_backups.len(), 4);
+    for alert in about_backups {
+        assert!(!alert.expression().to_lowercase().contains("job"), "{}", alert.name);
+        let minutes: u32 = alert.field("for").strip_suffix('m').unwrap().parse().unwrap();
+        assert!(minutes >= 15, "{}", alert.name);
+    }
+}
+
 /// What heals by itself within seconds wakes nobody; that a Pod started anew is no symptom at all.
 #[test]
 fn f21_no_alert_is_about_one_restart() {
@@ -103,6 +116,10 @@ fn f21_no_alert_is_about_one_restart() {
         "PorpoiseReplicationStopped",
         "PorpoiseReplicaLag",
         "PorpoiseVolumeNearlyFull",
+        "PorpoiseBackupFailed",
+        "PorpoiseBackupOverdue",
+        "PorpoiseNoRecentBackup",
+        "PorpoiseNoVerifiedBackup",
     ];
     assert_eq!(alerts().iter().map(|alert| alert.name.as_str()).collect::<Vec<_>>(), wanted);
     for alert in alerts() {

@@ -150,12 +150,14 @@ async fn f21_alerts_and_monitors_render_where_their_api_is_known() {
     let objects = rendered(SHAPES[4]).await;
     let of_kind = |kind: &str| objects.iter().filter(|object| object["kind"] == kind).collect::<Vec<_>>();
     let rules = of_kind("PrometheusRule")[0]["spec"]["groups"][0]["rules"].as_array().unwrap().clone();
-    assert_eq!(rules.len(), 6);
+    assert_eq!(rules.len(), 10);
     for rule in rules {
         let summary = rule["annotations"]["summary"].as_str().unwrap();
         assert!(!summary.contains('`') && rule["expr"].is_string() && rule["for"].is_string(), "{rule}");
         let is_about_a_cluster = rule["labels"]["part"] == "cluster";
         assert_eq!(summary.contains("{{ $labels.namespace }}/{{ $labels."), is_about_a_cluster, "{rule}");
+        let is_overdue = rule["alert"] == "PorpoiseBackupOverdue";
+        assert_eq!(rule["expr"].as_str().unwrap().contains("> 21600"), is_overdue, "six hours: {rule}");
     }
     let monitors = of_kind("PodMonitor");
     let ends: Vec<&Value> = monitors.iter().map(|one| &one["spec"]["podMetricsEndpoints"][0]).collect();

@@ -1,7 +1,9 @@
 //! Numbers about the operator and its clusters. No free text stands in a label.
 
 use crate::board::Board;
-use porpoise_crds::BackupsStatus;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use porpoise_core::condition::ConditionType;
+use porpoise_crds::MySQLClusterStatus;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -72,6 +74,9 @@ pub struct Metrics {
     ready_replicas: Family<ClusterLabels, Gauge>,
     last_success: Family<ClusterLabels, Gauge>,
     last_verified: Family<ClusterLabels, Gauge>,
+    due_since: Family<ClusterLabels, Gauge>,
+    next_run: Family<ClusterLabels, Gauge>,
+    last_failed: Family<ClusterLabels, Gauge>,
     leader: Gauge,
     missing_crds: Family<CrdLabel, Gauge>,
 }
@@ -90,6 +95,9 @@ impl Default for Metrics {
             ready_replicas: Family::default(),
             last_success: Family::default(),
             last_verified: Family::default(),
+            due_since: Family::default(),
+            next_run: Family::default(),
+            last_failed: Family::default(),
             leader: Gauge::default(),
             missing_crds: Family::default(),
         };
@@ -122,6 +130,21 @@ impl Metrics {
             "backup_last_verified_timestamp_seconds",
             "When the newest backup of a cluster was complete that a server has booted from",
             self.last_verified.clone(),
+        );
+        registry.register(
+            "backup_due_since_timestamp_seconds",
+            "The first time of the schedule that no backup has answered with success yet",
+            self.due_since.clone(),
+        );
+        registry.register(
+            "backup_next_run_timestamp_seconds",
+            "The next time of the schedule",
+            self.next_run.clone(),
+        );
+        registry.register(
+            "backup_last_failed",
+            "Whether the backup that ended last failed",
+            self.last_failed.clone(),
         );
         registry.register("leader", "1 while this process leads", self.leader.clone());
         registry.register(
@@ -187,17 +210,22 @@ impl Metrics {
         }
     }
 
-    /// When the newest backups of a cluster were complete. Without any, nothing is shown: an age would be a guess.
-    pub fn backups(&self, namespace: &str, name: &str, status: Option<&BackupsStatus>) {
+    /// How the backups of a cluster stand. What never was is not shown: an age would be a guess.
+    pub fn backups(&self, namespace: &str, name: &str, status: Option<&MySQLClusterStatus>) {
         let labels = ClusterLabels { namespace: namespace.to_owned(), name: name.to_owned() };
-        let moments = [
-            (&self.last_success, status.and_then(|status| status.last_success.as_ref())),
-            (&self.last_verified, status.and_then(|status| status.last_verified.as_ref())),
+        let backup = status.and_then(|status| status.backup.as_ref());
+        let moment = |time: Option<&Time>| time.map(|time| time.0.as_second());
+        let numbers = [
+            (&self.last_success, moment(backup.and_then(|backup| backup.last_success.as_ref()))),
+            (&self.last_verified, moment(backup.and_then(|backup| backup.last_verified.as_ref()))),
+            (&self.due_since, moment(backup.and_then(|backup| backup.due_since.as_ref()))),
+            (&self.next_run, moment(backup.and_then(|backup| backup.next_run.as_ref()))),
+            (&self.last_failed, backup.and(status).map(|status| i64::from(has_failed(status)))),
         ];
-        for (gauge, moment) in moments {
-            match moment {
-                Some(time) => {
-                    gauge.get_or_create(&labels).set(time.0.as_second());
+        for (gauge, number) in numbers {
+            match number {
+                Some(number) => {
+                    gauge.get_or_create(&labels).set(number);
                 }
                 None => {
                     gauge.remove(&labels);
@@ -221,9 +249,24 @@ impl Metrics {
     }
 }
 
+/// Whether the backup that ended last failed.
+fn has_failed(status: &MySQLClusterStatus) -> bool {
+    let ready: &'static str = ConditionType::BackupReady.into();
+    status.conditions.iter().any(|one| one.type_ == ready && one.status == "False")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn backed_up(ready: &str) -> MySQLClusterStatus {
+        let condition = serde_json::json!({
+            "type": "BackupReady", "status": ready, "reason": "Any", "message": "", "lastTransitionTime": "1970-01-01T00:00:00Z",
+        });
+        let backup =
+            serde_json::json!({"lastSuccess": "1970-01-01T00:01:40Z", "dueSince": "1970-01-01T00:02:40Z"});
+        serde_json::from_value(serde_json::json!({"backup": backup, "conditions": [condition]})).unwrap()
+    }
 
     #[test]
     fn a_cluster_has_one_state_and_leaves_none_behind() {
@@ -243,12 +286,19 @@ mod tests {
         ] {
             assert!(text.contains(&format!("porpoise_cluster_{line}")), "{text}");
         }
-        let done =
-            serde_json::from_value(serde_json::json!({"lastSuccess": "1970-01-01T00:01:40Z"})).unwrap();
-        metrics.backups("prod", "shop", Some(&done));
+        metrics.backups("prod", "shop", Some(&backed_up("False")));
         let text = metrics.text(&Board::default());
-        let line = "porpoise_backup_last_success_timestamp_seconds{namespace=\"prod\",name=\"shop\"} 100";
-        assert!(text.contains(line), "{text}");
+        for line in [
+            "last_success_timestamp_seconds{namespace=\"prod\",name=\"shop\"} 100",
+            "due_since_timestamp_seconds{namespace=\"prod\",name=\"shop\"} 160",
+            "last_failed{namespace=\"prod\",name=\"shop\"} 1",
+        ] {
+            assert!(text.contains(&format!("porpoise_backup_{line}")), "{text}");
+        }
+        assert!(!text.contains("next_run_timestamp_seconds{"), "there is no schedule: {text}");
+        metrics.backups("prod", "shop", Some(&backed_up("True")));
+        let text = metrics.text(&Board::default());
+        assert!(text.contains("porpoise_backup_last_failed{namespace=\"prod\",name=\"shop\"} 0"), "{text}");
         metrics.state("prod", "shop", Some("Degraded"), None);
         metrics.members("prod", "shop", None);
         metrics.backups("prod", "shop", None);

@@ -95,7 +95,7 @@ fn state(context: &Context, object: &MySQLCluster, plan: &Plan, outcome: &Outcom
     let before = context.memories.of(&uid, |memory| std::mem::replace(&mut memory.state, shown));
     context.metrics.state(&key.namespace, &key.name, before.map(|(_, _, state)| state), state);
     context.metrics.members(&key.namespace, &key.name, state.map(|_| members(object, plan)));
-    context.metrics.backups(&key.namespace, &key.name, plan.status.backup.as_ref());
+    context.metrics.backups(&key.namespace, &key.name, Some(&plan.status));
 }
 
 fn members(object: &MySQLCluster, plan: &Plan) -> Members {

@@ -7,7 +7,6 @@ use crate::names::ORIGIN_LABEL;
 use crate::plan::Plan;
 use crate::validate::Cluster;
 use crate::view::{BackupOrigin, BackupSeen, ClusterView};
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use porpoise_crds::{
     Backup, BackupDeletionPolicy, BackupPhase, BackupsStatus, LocalReference, MySQLBackup, MySQLBackupSpec,
@@ -36,7 +35,7 @@ pub(super) fn plan(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) {
         ..BackupsStatus::default()
     };
     request(cluster, spec, view, &mut status, plan);
-    by_schedule(cluster, view, before.last_scheduled.map(|time| time.0), &mut status, plan);
+    by_schedule(cluster, view, &before, &mut status, plan);
     retire(spec, view, plan);
     plan.status.backup = Some(status);
 }
@@ -70,14 +69,16 @@ fn request(
 fn by_schedule(
     cluster: &Cluster,
     view: &ClusterView,
-    last: Option<Timestamp>,
+    before: &BackupsStatus,
     status: &mut BackupsStatus,
     plan: &mut Plan,
 ) {
     let Some(schedule) = &cluster.schedule else { return };
     // Counted from when it was first seen; and a clock that was set back must not stop the backups.
-    let mut last = last.filter(|last| *last <= view.now).unwrap_or(view.now);
-    if let Some(due) = schedule.newest(last, view.now) {
+    let past = |time: &Option<Time>| time.as_ref().map(|time| time.0).filter(|time| *time <= view.now);
+    let mut last = past(&before.last_scheduled).unwrap_or(view.now);
+    let due = schedule.newest(last, view.now);
+    if let Some(due) = due {
         let name = cluster.names.backup(&due.strftime("%Y%m%d%H%M").to_string());
         if view.backups.contains_key(&name) {
             last = due;
@@ -85,6 +86,9 @@ fn by_schedule(
             plan.backups.push(wish(cluster, name, BackupOrigin::Schedule));
         }
     }
+    let owed = past(&before.due_since).or(due).filter(|_| !cluster.spec.hibernated);
+    let answered = status.last_success.as_ref().map(|time| time.0);
+    status.due_since = owed.filter(|owed| answered.is_none_or(|answered| answered < *owed)).map(Time);
     status.last_scheduled = Some(Time(last));
     status.next_run = schedule.next(view.now).map(Time);
 }

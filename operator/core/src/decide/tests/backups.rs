@@ -142,6 +142,29 @@ fn a_backup_that_takes_long_is_not_overtaken() {
     assert_eq!(names(&decided(&done)), ["shop-202611210500"]);
 }
 
+/// What alerts are about: since when a backup is owed, however often it was tried, until one succeeds.
+#[test]
+fn f21_a_time_of_the_schedule_is_owed_until_a_backup_succeeds() {
+    let first = view("2026-11-21T02:00:00Z", &json!({"schedule": "0 3 * * *"}));
+    let plan = decided(&first);
+    assert_eq!(status(&plan).due_since, None, "nothing is owed yet");
+    let due = later(first, &plan, "2026-11-21T03:00:05Z");
+    let plan = decided(&due);
+    let owed = Some(Time(at("2026-11-21T03:00:00Z")));
+    assert_eq!(status(&plan).due_since, owed);
+    let mut next_day = later(due, &plan, "2026-11-22T04:00:00Z");
+    next_day.backups.get_mut(&daily(21)).unwrap().phase = Some(BackupPhase::Failed);
+    let plan = decided(&next_day);
+    assert_eq!(status(&plan).due_since, owed, "since the first time, not the last");
+    let mut done = later(next_day, &plan, "2026-11-22T04:10:00Z");
+    over(&mut done, &daily(22));
+    let plan = decided(&done);
+    assert_eq!(status(&plan).due_since, None);
+    let mut asleep = later(done, &plan, "2026-11-23T09:00:00Z");
+    asleep.object.spec.hibernated = true;
+    assert_eq!(status(&decided(&asleep)).due_since, None, "nobody can copy a cluster that sleeps");
+}
+
 #[test]
 fn a_clock_that_was_set_back_does_not_stop_the_backups() {
     let mut first = view("2026-11-21T02:00:00Z", &json!({"schedule": "0 3 * * *"}));
@@ -261,6 +284,8 @@ fn status_and_condition_tell_how_the_backups_stand() {
     let (truth, reason, message) = told(&view).unwrap();
     assert_eq!((truth.as_str(), reason.as_str()), ("False", "LastFailed"));
     assert_eq!(message, "shop-202611210300 failed: the bucket is full");
+    view.backups.insert(daily(22), good(22));
+    assert_eq!(told(&view).unwrap().0, "Unknown", "a newer one is there, and only that counts");
     view.object.spec.backup = None;
     assert_eq!(told(&view), None);
     assert_eq!(decided(&view).status.backup, None);
