@@ -54,6 +54,9 @@ use serde::{Deserialize, Serialize};
 )]
 #[x_kube(
     validation = no_downgrade(),
+    validation = Rule::new("!has(self.storage.deletionPolicy) || self.storage.deletionPolicy != 'BackupThenDelete' || has(self.backup)")
+        .message("BackupThenDelete needs spec.backup: name a target there, or choose Retain or Delete")
+        .field_path(".storage.deletionPolicy"),
     validation = Rule::new("!has(self.bootstrap) || (has(oldSelf.bootstrap) && self.bootstrap == oldSelf.bootstrap)")
         .message("bootstrap counts only when a cluster is made; make a new cluster to restore into")
         .field_path(".bootstrap")

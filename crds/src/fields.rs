@@ -57,6 +57,10 @@ pub enum DeletionPolicy {
     Retain,
     /// The volume claims are deleted, and the data with them.
     Delete,
+    /// A last backup is made while the members still run; once it is verified, the volume claims are deleted. If it fails, or
+    /// is not complete after 10 minutes, the volume claims stay. Needs `spec.backup`. The `MySQLBackup` is called
+    /// `NAME-final-` and the beginning of the cluster's UID, and stays with what it stored.
+    BackupThenDelete,
 }
 
 /// What happens when the primary is lost, and how fast it can be made up for.

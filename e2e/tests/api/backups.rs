@@ -62,6 +62,11 @@ async fn a29_the_backups_of_a_cluster_are_checked() {
     ] {
         accepts(&api, case, with_backup(change)).await;
     }
+    let last = json!({"storage": {"deletionPolicy": "BackupThenDelete"}});
+    rejects(&api, "a last backup without a target", with(last.clone()), "needs spec.backup").await;
+    let mut with_target = with_backup(json!({}));
+    merge(&mut with_target["spec"], last);
+    accepts(&api, "a last backup", with_target).await;
     for (case, change, why) in [
         ("no target", json!({"target": {"s3": null}}), "spec.backup.target"),
         ("no bucket", json!({"target": {"s3": {"bucket": ""}}}), "spec.backup.target.s3.bucket"),

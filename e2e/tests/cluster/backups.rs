@@ -2,8 +2,10 @@
 
 use crate::life::everyone_has;
 use anyhow::{Result, ensure};
-use kube::api::DeleteParams;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt};
+use porpoise_core::names::ClusterNames;
 use porpoise_crds::{BackupPhase, MySQLBackup, MySQLBackupStatus, Phase};
 use porpoise_e2e::scenario::{
     Account, Client, Database, HEALTHY_WITHIN, Namespace, Seen, Store, small, until,
@@ -44,6 +46,7 @@ async fn a29_a30_everything_is_lost_and_comes_back_from_a_backup() -> Result<()>
         let Some(store) = Store::start(namespace).await? else { return Ok(()) };
         let mut manifest = small("shop", 3);
         manifest["spec"]["backup"] = json!({"target": store.target(), "onDemand": {"requestId": "first"}});
+        manifest["spec"]["storage"]["deletionPolicy"] = json!("BackupThenDelete");
         let shop = Database::apply(namespace, &manifest).await?;
         shop.until_phase(Phase::Healthy).await?;
         let client = Client::start(namespace).await?;
@@ -54,8 +57,11 @@ async fn a29_a30_everything_is_lost_and_comes_back_from_a_backup() -> Result<()>
         let status = succeeded(namespace, "by-hand").await?;
         ensure!(status.donor != shop.status().await?.primary, "the primary was copied");
         client.sql(&account, "INSERT INTO orders VALUES (2, 'later')").await?;
+        let last = names(&shop).final_backup(&shop.api().get("shop").await?.uid().unwrap_or_default());
         shop.delete().await?;
-        restore_here(namespace, &client).await?;
+        succeeded(namespace, &last).await?;
+        no_volume_is_left(namespace).await?;
+        restore_here(namespace, &client, &last).await?;
         let location = serde_json::to_value(status.location)?;
         restore_elsewhere(namespace, &store, &location).await?;
         remove(namespace, "by-hand").await
@@ -63,23 +69,36 @@ async fn a29_a30_everything_is_lost_and_comes_back_from_a_backup() -> Result<()>
     .await
 }
 
-/// A cluster of the same name, from the object that remembers the backup.
-async fn restore_here(namespace: &Namespace, client: &Client<'_>) -> Result<()> {
+fn names(shop: &Database<'_>) -> ClusterNames {
+    ClusterNames::new(&shop.name, shop.namespace.name())
+}
+
+/// With `BackupThenDelete` they go, once the last backup is verified (A12).
+async fn no_volume_is_left(namespace: &Namespace) -> Result<()> {
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(namespace.client(), namespace.name());
+    until("the volume claims of shop are gone", HEALTHY_WITHIN, async || {
+        let claims = claims.list(&ListParams::default()).await?;
+        let names: Vec<String> = claims.iter().map(ResourceExt::name_any).filter(|name| name.starts_with("data-shop-")).collect();
+        if names.is_empty() { Ok(Seen::Done(())) } else { Ok(Seen::Not(names.join(", "))) }
+    })
+    .await
+}
+
+/// A cluster of the same name, from the object that remembers the last backup of the one before.
+async fn restore_here(namespace: &Namespace, client: &Client<'_>, last: &str) -> Result<()> {
     let mut manifest = small("shop", 3);
-    manifest["spec"]["bootstrap"] = json!({"restore": {"backupRef": {"name": "by-hand"}}});
+    manifest["spec"]["bootstrap"] = json!({"restore": {"backupRef": {"name": last}}});
     let shop = Database::apply(namespace, &manifest).await?;
     shop.until_phase(Phase::Healthy).await?;
-    everyone_has(client, namespace, "1").await?;
+    everyone_has(client, namespace, "1,2").await?;
     let account = Account::app(namespace, "shop").await?;
     let note = client.sql(&account, "SELECT note FROM orders WHERE id = 1").await?;
     ensure!(note == "日本語", "the note came back as {note:?}");
-    let later = client.sql(&account, "SELECT COUNT(*) FROM orders WHERE id = 2").await?;
-    ensure!(later == "0", "a row that was written after the backup is in it");
     client.sql(&account, "INSERT INTO orders VALUES (3, 'after the restore')").await?;
-    everyone_has(client, namespace, "1,3").await
+    everyone_has(client, namespace, "1,2,3").await
 }
 
-/// Another namespace, where there is no object of the backup at all.
+/// Another namespace, where there is no object of the backup at all. What was written after it is not in it.
 async fn restore_elsewhere(namespace: &Namespace, store: &Store, location: &Value) -> Result<()> {
     Namespace::scenario("elsewhere", async |elsewhere| {
         store.let_in(elsewhere).await?;

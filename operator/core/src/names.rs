@@ -62,7 +62,7 @@ pub const RETAINED_BY: &str = "mysql.porpoise.dev/retained-by";
 
 /// Label with the name of the `MySQLBackup`, on its Jobs and their Pods.
 pub const BACKUP_LABEL: &str = "mysql.porpoise.dev/backup";
-/// Label on a `MySQLBackup` that says why the operator made it: `schedule` or `request`.
+/// Label on a `MySQLBackup` that says why the operator made it: `schedule`, `request` or `deletion`.
 pub const ORIGIN_LABEL: &str = "mysql.porpoise.dev/origin";
 /// Name of the volume of a backup's Job, mounted where a member has its own.
 pub const STAGING_VOLUME: &str = "staging";
@@ -151,6 +151,11 @@ impl ClusterNames {
         let beginning: String = self.name.chars().take(room).collect();
         format!("{}-{digest}-{suffix}", beginning.trim_end_matches('-'))
     }
+    /// The backup that is made before the volumes of the cluster with this UID are deleted.
+    pub fn final_backup(&self, uid: &str) -> String {
+        let short: String = uid.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
+        self.backup(&format!("final-{}", short.to_ascii_lowercase()))
+    }
     /// Instance (and Pod) with this ordinal.
     pub fn instance(&self, ordinal: u32) -> String {
         format!("{}-{ordinal}", self.name)
@@ -177,6 +182,14 @@ pub fn ordinal(instance: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_backup_is_named_after_one_cluster_of_the_name() {
+        let names = ClusterNames::new("shop", "prod");
+        let name = names.final_backup("1f0c2d3e-aaaa-bbbb-cccc-0123456789ab");
+        assert_eq!(name, "shop-final-1f0c2d3e");
+        assert_ne!(name, names.final_backup("2f0c2d3e-aaaa-bbbb-cccc-0123456789ab"));
+    }
 
     #[test]
     fn a_backup_is_named_after_its_cluster_and_always_fits() {

@@ -67,6 +67,8 @@ pub enum BackupOrigin {
     Schedule,
     /// By `onDemand`: it stays until somebody deletes it.
     Request,
+    /// Because the cluster is being deleted: it stays until somebody deletes it.
+    Deletion,
     /// By somebody.
     #[default]
     Hand,
@@ -78,13 +80,16 @@ impl BackupOrigin {
         match self {
             Self::Schedule => Some("schedule"),
             Self::Request => Some("request"),
+            Self::Deletion => Some("deletion"),
             Self::Hand => None,
         }
     }
 
     /// From the label.
     pub fn of_label(label: Option<&str>) -> Self {
-        let ours = [Self::Schedule, Self::Request].into_iter().find(|origin| origin.label() == label);
+        let ours = [Self::Schedule, Self::Request, Self::Deletion]
+            .into_iter()
+            .find(|origin| origin.label() == label);
         ours.unwrap_or_default()
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::condition::{ConditionType, News, Truth};
 use crate::event;
-use crate::names::ORIGIN_LABEL;
+use crate::names::{ClusterNames, ORIGIN_LABEL};
 use crate::plan::Plan;
 use crate::validate::Cluster;
 use crate::view::{BackupOrigin, BackupSeen, ClusterView};
@@ -61,7 +61,7 @@ fn request(
     if view.backups.contains_key(&name) {
         status.request_id = Some(wanted.clone());
     } else {
-        plan.backups.push(wish(cluster, name, BackupOrigin::Request));
+        plan.backups.push(wish(&cluster.names, &cluster.inherited_labels, name, BackupOrigin::Request));
     }
 }
 
@@ -83,7 +83,7 @@ fn by_schedule(
         if view.backups.contains_key(&name) {
             last = due;
         } else if !cluster.spec.hibernated && !view.backups.values().any(is_under_way) {
-            plan.backups.push(wish(cluster, name, BackupOrigin::Schedule));
+            plan.backups.push(wish(&cluster.names, &cluster.inherited_labels, name, BackupOrigin::Schedule));
         }
     }
     let owed = past(&before.due_since).or(due).filter(|_| !cluster.spec.hibernated);
@@ -99,28 +99,40 @@ fn is_under_way(backup: &BackupSeen) -> bool {
         && !backup.deleting
 }
 
-fn wish(cluster: &Cluster, name: String, origin: BackupOrigin) -> MySQLBackup {
+/// A backup that shall be made, with these labels of its cluster.
+pub(super) fn wish(
+    names: &ClusterNames,
+    inherited: &BTreeMap<String, String>,
+    name: String,
+    origin: BackupOrigin,
+) -> MySQLBackup {
     let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     let mut labels = BTreeMap::from([
         label("app.kubernetes.io/name", "mysql-backup"),
-        label("app.kubernetes.io/instance", cluster.names.cluster()),
+        label("app.kubernetes.io/instance", names.cluster()),
         label("app.kubernetes.io/component", "backup"),
         label("app.kubernetes.io/managed-by", "porpoise"),
         label("app.kubernetes.io/part-of", "porpoise"),
     ]);
     labels.extend(origin.label().map(|origin| label(ORIGIN_LABEL, origin)));
-    labels.extend(cluster.inherited_labels.clone());
+    labels.extend(inherited.clone());
     MySQLBackup {
         // No owner: a backup is worth most when its cluster is gone.
         metadata: ObjectMeta {
             name: Some(name),
-            namespace: Some(cluster.names.namespace().to_owned()),
+            namespace: Some(names.namespace().to_owned()),
             labels: Some(labels),
             ..ObjectMeta::default()
         },
         spec: MySQLBackupSpec {
-            cluster_ref: LocalReference { name: cluster.names.cluster().to_owned() },
-            deletion_policy: BackupDeletionPolicy::Delete,
+            cluster_ref: LocalReference { name: names.cluster().to_owned() },
+            deletion_policy: match origin {
+                BackupOrigin::Schedule | BackupOrigin::Request | BackupOrigin::Hand => {
+                    BackupDeletionPolicy::Delete
+                }
+                // It is all that is left of the data.
+                BackupOrigin::Deletion => BackupDeletionPolicy::Retain,
+            },
         },
         status: None,
     }

@@ -1,8 +1,11 @@
-//! The end of a cluster: stop routing, stop the members in order, treat the volumes by policy, let go (B7).
+//! The end of a cluster: stop routing, make a last backup if one is asked for, stop the members in order, treat the volumes
+//! by policy, let go (B7).
 
+use super::final_backup::{self, LastCopy};
 use crate::event;
 use crate::names::{ClusterNames, RETAINED_BY};
 use crate::plan::{Deletion, Plan};
+use crate::validate::Settings;
 use crate::view::ClusterView;
 use porpoise_crds::{DeletionPolicy, FINALIZER, Phase, SKIP_CLEANUP};
 use std::collections::BTreeMap;
@@ -13,7 +16,7 @@ const DEADLINE: Duration = Duration::from_mins(15);
 const SOON: Duration = Duration::from_millis(500);
 
 /// Decides for an object that is being deleted. Its spec may be invalid: only names and policy are used.
-pub(super) fn plan(view: &ClusterView, names: &ClusterNames, mut plan: Plan) -> Plan {
+pub(super) fn plan(view: &ClusterView, settings: &Settings, names: &ClusterNames, mut plan: Plan) -> Plan {
     plan.status.phase = Some(Phase::Deleting);
     plan.look_again = SOON;
     if !view.object.metadata.finalizers.as_ref().is_some_and(|keys| keys.iter().any(|key| key == FINALIZER)) {
@@ -23,10 +26,50 @@ pub(super) fn plan(view: &ClusterView, names: &ClusterNames, mut plan: Plan) -> 
     if let Some(reason) = let_go_at_once(view) {
         return release(plan, reason);
     }
-    if view.stateful_set.is_some() || !view.pods.is_empty() {
-        return stop(view, names, plan);
+    let copy = final_backup::stand(view, names);
+    if let LastCopy::Awaited { made } = copy {
+        return final_backup::wait(view, settings, names, made, plan);
     }
-    volumes(view, names, plan)
+    if let LastCopy::Failed(reason) = &copy {
+        plan = final_backup::give_up(view, names, reason, plan);
+    }
+    let fate = Fate::of(view, &copy);
+    if view.stateful_set.is_some() || !view.pods.is_empty() {
+        return stop(view, names, fate, plan);
+    }
+    match fate {
+        Fate::Kept => retained(view, names, plan),
+        Fate::Deleted => deleted(view, names, plan),
+    }
+}
+
+/// What becomes of the volumes.
+#[derive(Clone, Copy)]
+enum Fate {
+    Kept,
+    Deleted,
+}
+
+impl Fate {
+    fn of(view: &ClusterView, copy: &LastCopy) -> Self {
+        match (view.object.spec.storage.deletion_policy, copy) {
+            (DeletionPolicy::Delete, _) | (DeletionPolicy::BackupThenDelete, LastCopy::Stored) => {
+                Self::Deleted
+            }
+            (DeletionPolicy::Retain, _)
+            | (
+                DeletionPolicy::BackupThenDelete,
+                LastCopy::Unwanted | LastCopy::Awaited { .. } | LastCopy::Failed(_),
+            ) => Self::Kept,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Deleted => "deleted",
+        }
+    }
 }
 
 fn let_go_at_once(view: &ClusterView) -> Option<&'static str> {
@@ -47,14 +90,14 @@ fn release(mut plan: Plan, reason: &str) -> Plan {
 }
 
 /// Empties the rw Service and deletes the `StatefulSet`. Each agent fences its server before it stops it.
-fn stop(view: &ClusterView, names: &ClusterNames, mut plan: Plan) -> Plan {
+fn stop(view: &ClusterView, names: &ClusterNames, fate: Fate, mut plan: Plan) -> Plan {
     if is_overdue(view) {
         let plan = retain(view, names, plan);
         return release(plan, "members did not stop in time; volumes are kept");
     }
     if let Some(stateful_set) = &view.stateful_set {
         if stateful_set.metadata.deletion_timestamp.is_none() {
-            plan.events.push(event::DELETION_STARTED.event(&[("policy", policy(view))]));
+            plan.events.push(event::DELETION_STARTED.event(&[("policy", fate.word())]));
             let name = names.cluster().to_owned();
             plan.deletions.push(Deletion::StatefulSet { name, orphan: false });
         }
@@ -69,13 +112,6 @@ fn pod_names(view: &ClusterView) -> String {
     if names.is_empty() { "the StatefulSet".to_owned() } else { names.join(", ") }
 }
 
-fn policy(view: &ClusterView) -> &'static str {
-    match view.object.spec.storage.deletion_policy {
-        DeletionPolicy::Retain => "kept",
-        DeletionPolicy::Delete => "deleted",
-    }
-}
-
 fn claim_names(view: &ClusterView, names: &ClusterNames) -> String {
     let all: Vec<String> = view.claims.keys().map(|instance| names.claim(instance)).collect();
     all.join(", ")
@@ -84,13 +120,6 @@ fn claim_names(view: &ClusterView, names: &ClusterNames) -> String {
 fn is_overdue(view: &ClusterView) -> bool {
     let since = view.object.metadata.deletion_timestamp.as_ref();
     since.is_some_and(|time| view.ages.of(time.0) > DEADLINE)
-}
-
-fn volumes(view: &ClusterView, names: &ClusterNames, plan: Plan) -> Plan {
-    match view.object.spec.storage.deletion_policy {
-        DeletionPolicy::Retain => retained(view, names, plan),
-        DeletionPolicy::Delete => deleted(view, names, plan),
-    }
 }
 
 fn retained(view: &ClusterView, names: &ClusterNames, plan: Plan) -> Plan {

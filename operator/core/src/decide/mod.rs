@@ -10,6 +10,7 @@ mod components;
 mod cordon;
 mod deletion;
 mod failover;
+mod final_backup;
 mod follower;
 mod founding;
 mod handover;
@@ -42,7 +43,7 @@ pub fn plan(view: &ClusterView, settings: &Settings) -> Plan {
         Plan { status: view.object.status.clone().unwrap_or_default(), look_again: QUIET, ..Plan::default() };
     if view.object.metadata.deletion_timestamp.is_some() {
         let names = ClusterNames::new(&name(view), &namespace(view));
-        return deletion::plan(view, &names, base);
+        return deletion::plan(view, settings, &names, base);
     }
     if view.object.spec.paused {
         return status::paused(view, base);

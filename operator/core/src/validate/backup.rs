@@ -2,7 +2,7 @@
 
 use super::Problem;
 use crate::schedule::{Schedule, ScheduleError};
-use porpoise_crds::{Backup, Bootstrap, MySQLClusterSpec};
+use porpoise_crds::{Backup, Bootstrap, DeletionPolicy, MySQLClusterSpec};
 
 pub(super) fn problems(spec: &MySQLClusterSpec) -> Vec<Problem> {
     let backup = spec.backup.iter().flat_map(|backup| {
@@ -14,7 +14,15 @@ pub(super) fn problems(spec: &MySQLClusterSpec) -> Vec<Problem> {
         });
         read(backup).err().into_iter().chain(target).chain(kept)
     });
-    backup.chain(spec.bootstrap.iter().filter_map(restore)).collect()
+    backup.chain(spec.bootstrap.iter().filter_map(restore)).chain(last(spec)).collect()
+}
+
+fn last(spec: &MySQLClusterSpec) -> Option<Problem> {
+    let needed = spec.storage.deletion_policy == DeletionPolicy::BackupThenDelete;
+    (needed && spec.backup.is_none()).then(|| {
+        let message = "BackupThenDelete needs spec.backup: name a target there, or choose Retain or Delete";
+        Problem::new("spec.storage.deletionPolicy", "BackupMissing", message)
+    })
 }
 
 /// The schedule, if there is one. It was checked before.

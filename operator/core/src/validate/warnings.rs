@@ -50,7 +50,7 @@ fn image(spec: &MySQLClusterSpec) -> Option<Warning> {
 
 fn deletion(spec: &MySQLClusterSpec) -> Option<Warning> {
     match spec.storage.deletion_policy {
-        DeletionPolicy::Retain => None,
+        DeletionPolicy::Retain | DeletionPolicy::BackupThenDelete => None,
         DeletionPolicy::Delete => Some(Warning {
             reason: "DeletesData",
             message: "deleting this object deletes the volumes and the data on them".to_owned(),

@@ -6,7 +6,7 @@ use crate::backup::{
 };
 use crate::build;
 use crate::event;
-use crate::names;
+use crate::names::{self, ClusterNames};
 use crate::quantity::Amount;
 use crate::validate::{Cluster, Settings};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -63,7 +63,7 @@ fn ready<'a>(view: &'a BackupView, settings: &Settings) -> Result<Ready<'a>, Str
     let Some(spec) = &object.spec.backup else {
         return Err(format!("MySQLCluster {named} has no spec.backup; name a target there"));
     };
-    let cluster = fit(object, settings)?;
+    let cluster = fit(object, is_final(view), settings)?;
     let needs = super::needs(&view.object, Some(object));
     let missing: Vec<String> =
         needs.iter().filter_map(|need| need.missing(view.secrets.get(&need.name))).collect();
@@ -81,9 +81,9 @@ fn ready<'a>(view: &'a BackupView, settings: &Settings) -> Result<Ready<'a>, Str
 }
 
 /// A cluster that a Job can be built for and that is not just changing its primary.
-fn fit(object: &MySQLCluster, settings: &Settings) -> Result<Cluster, String> {
+fn fit(object: &MySQLCluster, is_final: bool, settings: &Settings) -> Result<Cluster, String> {
     let name = object.metadata.name.as_deref().unwrap_or_default();
-    if object.metadata.deletion_timestamp.is_some() {
+    if object.metadata.deletion_timestamp.is_some() && !is_final {
         return Err(format!("MySQLCluster {name} is being deleted"));
     }
     let status = object.status.as_ref();
@@ -99,6 +99,17 @@ fn fit(object: &MySQLCluster, settings: &Settings) -> Result<Cluster, String> {
         let first = problems.first().map(|problem| format!("{}: {}", problem.field, problem.message));
         format!("MySQLCluster {name} is not valid: {}", first.unwrap_or_default())
     })
+}
+
+/// Whether its cluster is being deleted and waits for this very backup.
+fn is_final(view: &BackupView) -> bool {
+    let Some(meta) = view.cluster.as_ref().map(|cluster| &cluster.metadata) else { return false };
+    let names = ClusterNames::new(
+        meta.name.as_deref().unwrap_or_default(),
+        meta.namespace.as_deref().unwrap_or_default(),
+    );
+    meta.deletion_timestamp.is_some()
+        && names.final_backup(meta.uid.as_deref().unwrap_or_default()) == name(&view.object)
 }
 
 fn no_donor(object: &MySQLCluster, from: BackupSource) -> String {
@@ -118,13 +129,17 @@ fn no_donor(object: &MySQLCluster, from: BackupSource) -> String {
     }
 }
 
-/// The backup that must be over before this one begins: one that runs, or an older one that waits.
+/// The backup that must be over before this one begins: one that runs, or an older one that waits. Those that wait while
+/// their cluster is being deleted wait in vain.
 fn ahead(view: &BackupView) -> Option<&str> {
     let meta = &view.object.metadata;
     let mine = (meta.creation_timestamp.as_ref().map(|time| time.0), name(&view.object));
+    let last = is_final(view);
     let before = view.others.iter().find(|other| match other.phase {
         Some(BackupPhase::Running) => true,
-        None | Some(BackupPhase::Pending) => !other.deleting && (other.created, other.name.as_str()) < mine,
+        None | Some(BackupPhase::Pending) => {
+            !last && !other.deleting && (other.created, other.name.as_str()) < mine
+        }
         Some(BackupPhase::Succeeded | BackupPhase::Failed | BackupPhase::Deleting) => false,
     });
     before.map(|other| other.name.as_str())

@@ -5,6 +5,7 @@ mod bad_states;
 mod components;
 mod cordon;
 mod failover;
+mod final_backup;
 mod found;
 mod lifecycle;
 mod protocol;

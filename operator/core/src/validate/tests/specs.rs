@@ -33,6 +33,10 @@ fn storage_table() {
         (json!({"storage": {"size": "0"}}), ("spec.storage.size", "StorageTooSmall", "at least 1Gi")),
         (json!({"storage": {"size": "-20Gi"}}), ("spec.storage.size", "StorageTooSmall", "at least 1Gi")),
         (json!({"storage": {"size": ""}}), ("spec.storage.size", "InvalidQuantity", "20Gi")),
+        (
+            json!({"storage": {"size": "20Gi", "deletionPolicy": "BackupThenDelete"}}),
+            ("spec.storage.deletionPolicy", "BackupMissing", "needs spec.backup"),
+        ),
         (json!({"storage": {"size": "20gb"}}), ("spec.storage.size", "InvalidQuantity", "20Gi")),
     ]);
 }

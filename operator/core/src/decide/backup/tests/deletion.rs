@@ -126,3 +126,25 @@ fn some_let_go_at_once() {
     let plan = decided(&gone);
     assert!(!plan.release && plan.job.is_none());
 }
+
+#[test]
+fn a12_of_a_cluster_that_is_being_deleted_only_the_last_backup_is_made() {
+    let mut view = view();
+    let cluster = view.cluster.as_mut().unwrap();
+    cluster.metadata.deletion_timestamp = view.object.metadata.creation_timestamp.clone();
+    cluster.status.as_mut().unwrap().phase = Some(Phase::Deleting);
+    let refused = decided(&view);
+    assert!(refused.job.is_none() && refused.status.message.contains("is being deleted"));
+    view.object.metadata.name = Some("shop-final-c1a5ter".to_owned());
+    // One that waits in vain does not hold it up; one that runs does.
+    let rival =
+        |phase| Rival { name: "shop-older".to_owned(), created: None, phase: Some(phase), deleting: false };
+    view.others = vec![rival(BackupPhase::Pending)];
+    assert!(decided(&view).job.is_some());
+    view.others = vec![rival(BackupPhase::Running)];
+    assert!(decided(&view).job.is_none());
+    // A successor of the name does not get its predecessor's last backup.
+    view.others.clear();
+    view.cluster.as_mut().unwrap().metadata.uid = Some("other".to_owned());
+    assert!(decided(&view).job.is_none());
+}
