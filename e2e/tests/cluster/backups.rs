@@ -1,11 +1,10 @@
 //! Backups and restores as people ask for them: by objects and fields (A29, A30, B28, L6).
 
 use crate::life::everyone_has;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt};
-use porpoise_core::names::ClusterNames;
 use porpoise_crds::{BackupPhase, MySQLBackup, MySQLBackupStatus, Phase};
 use porpoise_e2e::scenario::{
     Account, Client, Database, HEALTHY_WITHIN, Namespace, Seen, Store, small, until,
@@ -57,8 +56,8 @@ async fn a29_a30_everything_is_lost_and_comes_back_from_a_backup() -> Result<()>
         let status = succeeded(namespace, "by-hand").await?;
         ensure!(status.donor != shop.status().await?.primary, "the primary was copied");
         client.sql(&account, "INSERT INTO orders VALUES (2, 'later')").await?;
-        let last = names(&shop).final_backup(&shop.api().get("shop").await?.uid().unwrap_or_default());
         shop.delete().await?;
+        let last = last_backup(namespace).await?;
         succeeded(namespace, &last).await?;
         no_volume_is_left(namespace).await?;
         restore_here(namespace, &client, &last).await?;
@@ -69,8 +68,13 @@ async fn a29_a30_everything_is_lost_and_comes_back_from_a_backup() -> Result<()>
     .await
 }
 
-fn names(shop: &Database<'_>) -> ClusterNames {
-    ClusterNames::new(&shop.name, shop.namespace.name())
+/// The one that the operator made before it let the cluster go (A12).
+async fn last_backup(namespace: &Namespace) -> Result<String> {
+    let backups: Api<MySQLBackup> = Api::namespaced(namespace.client(), namespace.name());
+    let names: Vec<String> =
+        backups.list(&ListParams::default()).await?.iter().map(ResourceExt::name_any).collect();
+    let last = names.iter().find(|name| name.starts_with("shop-final-"));
+    last.cloned().with_context(|| format!("there is no last backup among {names:?}"))
 }
 
 /// With `BackupThenDelete` they go, once the last backup is verified (A12).
@@ -78,7 +82,8 @@ async fn no_volume_is_left(namespace: &Namespace) -> Result<()> {
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(namespace.client(), namespace.name());
     until("the volume claims of shop are gone", HEALTHY_WITHIN, async || {
         let claims = claims.list(&ListParams::default()).await?;
-        let names: Vec<String> = claims.iter().map(ResourceExt::name_any).filter(|name| name.starts_with("data-shop-")).collect();
+        let names: Vec<String> =
+            claims.iter().map(ResourceExt::name_any).filter(|name| name.starts_with("data-shop-")).collect();
         if names.is_empty() { Ok(Seen::Done(())) } else { Ok(Seen::Not(names.join(", "))) }
     })
     .await
