@@ -7,6 +7,7 @@ mod storing;
 mod tests;
 
 pub use donors::donors;
+use donors::last_donor;
 
 use crate::backup::{BackupPlan, BackupView, SecretNeed, need_of_encryption, needs_of_target};
 use crate::validate::{self, Cluster, Problem, Settings, Stored};

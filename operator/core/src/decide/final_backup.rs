@@ -2,6 +2,8 @@
 //!
 //! The volumes are deleted only while a verified backup stands that was asked for after the deletion. Whatever else happens,
 //! they are kept.
+//!
+//! First the primary turns its clients away, and then it is itself what is copied: nothing that it acknowledged is missing.
 
 use super::backups::wish;
 use super::living;
@@ -9,9 +11,10 @@ use crate::condition::{self, ConditionType, News};
 use crate::event;
 use crate::names::ClusterNames;
 use crate::plan::{Deletion, Plan};
+use crate::protocol::{Action, MemberState, Order, Role};
 use crate::validate::{self, Settings, Stored};
 use crate::view::{BackupOrigin, BackupSeen, ClusterView};
-use porpoise_crds::{BackupPhase, DeletionPolicy, Phase};
+use porpoise_crds::{BackupPhase, DeletionPolicy, Phase, Quorum};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -126,14 +129,58 @@ pub(super) fn wait(
     plan.status.phase = Some(Phase::Deleting);
     plan.look_again = plan.look_again.min(CALM);
     plan.deletions.push(Deletion::EndpointSlice { name: names.primary_slice() });
-    if !made {
+    close(view, &mut plan);
+    if !made && is_closed(view) {
         plan.backups.push(wish(names, &BTreeMap::new(), name.clone(), BackupOrigin::Deletion));
         plan.events.push(event::FINAL_BACKUP_STARTED.event(&[("backup", &name)]));
     }
-    plan.reason = format!("waiting for the last backup {name}; the members stop after it");
+    plan.reason = if made || is_closed(view) {
+        format!("waiting for the last backup {name}; the members stop after it")
+    } else {
+        format!("waiting for the primary to turn its clients away; the last backup {name} begins after that")
+    };
     let news = News::new(ConditionType::Progressing, true, "FinalBackup", plan.reason.clone());
     tell(view, news, &mut plan);
     plan
+}
+
+/// Clients stay out from now on, whoever is primary.
+fn close(view: &ClusterView, plan: &mut Plan) {
+    for order in &mut plan.orders {
+        if let Action::Promote { admit, .. } = &mut order.action {
+            *admit = false;
+        }
+    }
+    let Some((primary, claim)) = reigning(view) else { return };
+    let is_told = plan.orders.iter().any(|order| order.instance == primary.instance);
+    if !is_told && matches!(primary.role, Role::Primary { admitting: true, .. }) {
+        plan.orders.push(Order {
+            cluster: view.object.metadata.uid.clone().unwrap_or_default(),
+            instance: primary.instance.clone(),
+            volume: Some(primary.volume.clone()),
+            term: primary.promised,
+            claim: Some(claim.clone()),
+            seen: primary.seen(),
+            action: Action::Promote { k: claim.k, admit: false },
+        });
+    }
+}
+
+/// Whether the primary answers and has turned its clients away.
+fn is_closed(view: &ClusterView) -> bool {
+    reigning(view).is_some_and(|(primary, _)| {
+        matches!(primary.role, Role::Primary { admitting: false, proven_k: Some(_), .. })
+            && primary.message.is_empty()
+    })
+}
+
+/// The recorded primary, if it answers and reigns in the recorded term, and the recorded claim.
+fn reigning(view: &ClusterView) -> Option<(&MemberState, &Quorum)> {
+    let status = view.object.status.as_ref().filter(|status| status.operation.is_none())?;
+    let primary = view.answer(status.primary.as_ref()?)?;
+    let reigns = matches!(primary.role, Role::Primary { term, .. } if Some(term) == status.term);
+    let promised = Some(primary.promised) == status.term;
+    Some((primary, status.quorum.as_ref()?)).filter(|_| reigns && promised)
 }
 
 /// The protocol alone: a primary that is lost now must not cost the backup. Nothing else is changed any more.

@@ -8,11 +8,7 @@ use std::cmp::Reverse;
 /// The members that may be copied, best first: ready ones only, replicas without a complaint before those with one. With
 /// `PreferReplica` the primary comes last.
 pub fn donors(cluster: &MySQLCluster, from: BackupSource) -> Vec<Donor> {
-    let meta = &cluster.metadata;
-    let names = ClusterNames::new(
-        meta.name.as_deref().unwrap_or_default(),
-        meta.namespace.as_deref().unwrap_or_default(),
-    );
+    let names = names(cluster);
     let instances = cluster.status.as_ref().map(|status| status.instances.as_slice()).unwrap_or_default();
     let mut fit: Vec<&InstanceStatus> =
         instances.iter().filter(|one| one.ready && may_give(one.role, from)).collect();
@@ -22,6 +18,19 @@ pub fn donors(cluster: &MySQLCluster, from: BackupSource) -> Vec<Donor> {
     });
     let donor = |one: &InstanceStatus| Donor { instance: one.name.clone(), host: names.host(&one.name) };
     fit.into_iter().map(donor).collect()
+}
+
+/// The member that a cluster is copied from before its volumes go: the primary, which has turned its clients away and has
+/// all that was ever acknowledged. It is not ready any more, and need not be.
+pub(super) fn last_donor(cluster: &MySQLCluster) -> Vec<Donor> {
+    let names = names(cluster);
+    let primary = cluster.status.as_ref().and_then(|status| status.primary.clone());
+    primary.into_iter().map(|instance| Donor { host: names.host(&instance), instance }).collect()
+}
+
+fn names(cluster: &MySQLCluster) -> ClusterNames {
+    let meta = &cluster.metadata;
+    ClusterNames::new(meta.name.as_deref().unwrap_or_default(), meta.namespace.as_deref().unwrap_or_default())
 }
 
 fn may_give(role: InstanceRole, from: BackupSource) -> bool {

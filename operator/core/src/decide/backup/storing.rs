@@ -1,6 +1,6 @@
 //! A backup that is to be made: wait for what it takes, make the Job, follow it to its end.
 
-use super::{because, donors, name, standing, validated};
+use super::{because, donors, last_donor, name, standing, validated};
 use crate::backup::{
     About, BackupJob, BackupPlan, BackupView, Donor, JobReport, JobState, JobView, Summary, folder,
 };
@@ -73,7 +73,7 @@ fn ready<'a>(view: &'a BackupView, settings: &Settings) -> Result<Ready<'a>, Str
     if let Some(before) = ahead(view) {
         return Err(format!("MySQLBackup {before} comes first: one backup of a cluster is made at a time"));
     }
-    let donors = donors(object, spec.from);
+    let donors = if is_final(view) { last_donor(object) } else { donors(object, spec.from) };
     if donors.is_empty() {
         return Err(no_donor(object, spec.from));
     }

@@ -4,7 +4,8 @@ use super::world::{World, minutes};
 use crate::decide;
 use crate::fixture;
 use crate::plan::{Deletion, Plan};
-use crate::view::{Ages, BackupOrigin, BackupSeen, ClusterView};
+use crate::protocol::{Action, Role};
+use crate::view::{Ages, BackupOrigin, BackupSeen, ClusterView, Look};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use porpoise_crds::{BackupPhase, DeletionPolicy, Phase, SKIP_CLEANUP};
@@ -12,8 +13,22 @@ use serde_json::json;
 
 const LAST: &str = "shop-final-c1a5ter";
 
-/// A Healthy cluster that was deleted just now.
+/// A cluster that was deleted a moment ago; its primary has turned its clients away.
 fn leaving() -> ClusterView {
+    let mut view = open();
+    set_admitting(&mut view, false);
+    view
+}
+
+fn set_admitting(view: &mut ClusterView, is_in: bool) {
+    let Some(Look::Answered(primary)) = view.members.get_mut("shop-0") else { panic!("the primary answers") };
+    if let Role::Primary { admitting, .. } = &mut primary.role {
+        *admitting = is_in;
+    }
+}
+
+/// A Healthy cluster that was deleted just now.
+fn open() -> ClusterView {
     let mut view = World::healthy(3).view();
     view.object.spec.storage.deletion_policy = DeletionPolicy::BackupThenDelete;
     view.object.spec.backup = serde_json::from_value(json!({"target": {"s3": {"bucket": "safe"}}})).unwrap();
@@ -93,6 +108,28 @@ fn a12_a_last_backup_is_made_while_the_members_run() {
         let plan = decided(&later(with(view.clone(), seen(&view, phase)), &plan, 9));
         assert!(plan.backups.is_empty() && !stops(&plan) && plan.finalizer.is_none(), "{phase:?}");
     }
+}
+
+/// What a client is told now must be in the backup: so nobody is told anything when it begins.
+#[test]
+fn a12_the_last_backup_begins_when_the_clients_are_out() {
+    let view = open();
+    let plan = decided(&view);
+    assert!(plan.backups.is_empty() && !reasons(&plan).contains(&"FinalBackupStarted"));
+    let told: Vec<_> =
+        plan.orders.iter().map(|order| (order.instance.as_str(), order.action.clone())).collect();
+    assert_eq!(told, [("shop-0", Action::Promote { k: 1, admit: false })]);
+    assert!(plan.reason.contains("turn its clients away"), "{}", plan.reason);
+    // It stays so: closed, it is not opened again, and whoever is promoted meanwhile stays closed too.
+    let closed = decided(&leaving());
+    let opens = |plan: &Plan| {
+        plan.orders.iter().any(|order| matches!(order.action, Action::Promote { admit: true, .. }))
+    };
+    assert!(!opens(&closed) && closed.backups.len() == 1);
+    let mut busy = leaving();
+    let Some(Look::Answered(primary)) = busy.members.get_mut("shop-0") else { panic!("the primary answers") };
+    primary.message = "turn clients away: no answer".to_owned();
+    assert!(decided(&busy).backups.is_empty());
 }
 
 #[test]
@@ -242,8 +279,7 @@ fn a12_a_paused_or_invalid_cluster_waits_without_orders() {
     paused.object.spec.paused = true;
     let mut invalid = leaving();
     invalid.object.spec.instances = 99;
-    for mut view in [paused, invalid] {
-        view.members.clear();
+    for view in [paused, invalid] {
         let plan = decided(&view);
         assert!(plan.record.is_none() && plan.orders.is_empty());
         assert_eq!((plan.backups.len(), plan.status.phase), (1, Some(Phase::Deleting)));
