@@ -11,8 +11,22 @@ use porpoise_crds::{Operation, OperationKind, Quorum, QuorumMember};
 /// Decides while no claim is recorded.
 pub(super) fn step(cluster: &Cluster, view: &ClusterView) -> Step {
     let answers: Vec<&MemberState> = view.members.values().filter_map(Look::answer).collect();
+    if let Some(reason) = two_pasts(cluster, &answers) {
+        return Step::wait(Situation::Waiting, reason);
+    }
     let remembering = answers.iter().any(|state| state.claim.is_some());
     if remembering { remember(cluster, view, &answers) } else { found(cluster, view) }
+}
+
+/// A backup is to be restored where the data of an earlier cluster of this name is still there: only people know which.
+fn two_pasts(cluster: &Cluster, answers: &[&MemberState]) -> Option<String> {
+    cluster.spec.bootstrap.as_ref()?;
+    let is_foreign = |state: &&&MemberState| matches!(state.server, ServerPhase::ForeignVolume { .. });
+    let instance = &answers.iter().find(is_foreign)?.instance;
+    Some(format!(
+        "spec.bootstrap asks for a restore, and the volume of {instance} holds the data of an earlier cluster: remove \
+         spec.bootstrap to go on with that data, or delete the volume claims of this name to restore the backup"
+    ))
 }
 
 /// Takes the newest claim that any member persisted. Waits for all wanted members, since one that is silent may know a
@@ -128,6 +142,10 @@ fn restore_request(cluster: &Cluster) -> String {
 
 /// Orders that let a cluster take over volumes which an earlier one of the same name left on purpose.
 pub(super) fn adoptions(cluster: &Cluster, view: &ClusterView) -> Vec<Order> {
+    let is_new = view.object.status.as_ref().is_none_or(|status| status.quorum.is_none());
+    if is_new && cluster.spec.bootstrap.is_some() {
+        return Vec::new();
+    }
     view.members
         .values()
         .filter_map(Look::answer)

@@ -2,7 +2,7 @@
 
 use super::world::World;
 use crate::backup::{RestoreSource, TargetSecrets};
-use crate::protocol::Action;
+use crate::protocol::{Action, ServerPhase};
 use crate::view::RestoreLook;
 use porpoise_crds::{BackupLocation, Bootstrap, Phase};
 use serde_json::json;
@@ -68,4 +68,28 @@ fn a30_a_member_that_loses_its_volume_is_cloned_and_not_restored() {
     }
     world.until(Phase::Healthy);
     assert!(world.status().term >= before);
+}
+
+/// Kept volumes and a backup: two pasts of one name. Nothing is taken over, and nothing is restored over it.
+#[test]
+fn a19_a30_retained_volumes_and_a_restore_wait_for_a_decision() {
+    let mut world = world();
+    world.passes(1);
+    while world.members.is_empty() {
+        world.passes(1);
+    }
+    for member in world.members.values_mut() {
+        member.state.server =
+            ServerPhase::ForeignVolume { cluster: "former".to_owned(), owner: "prod/shop".to_owned() };
+        member.claim.retained_by = Some("former".to_owned());
+    }
+    world.passes(5);
+    assert_eq!((world.status().quorum, world.last.orders.len()), (None, 0));
+    for word in ["remove spec.bootstrap", "delete the volume claims"] {
+        assert!(world.last.reason.contains(word), "{}", world.last.reason);
+    }
+    world.object.spec.bootstrap = None;
+    world.passes(1);
+    assert!(world.last.orders.iter().all(|order| matches!(order.action, Action::Adopt { .. })));
+    assert!(!world.last.orders.is_empty());
 }
