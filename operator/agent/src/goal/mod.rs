@@ -5,6 +5,7 @@
 pub mod accounts;
 pub mod clone;
 mod components;
+mod events;
 mod fence;
 pub mod follow;
 pub mod promote;
@@ -139,6 +140,8 @@ pub struct Reign {
     pub admitting: bool,
     /// Fingerprint of the accounts as last made sure of.
     pub accounts: String,
+    /// What is known of scheduled events.
+    pub events: events::Known,
 }
 
 /// What the agent remembers between steps; all of it is about the running mysqld.

@@ -2,7 +2,7 @@
 //! term, and let clients in when the record is acknowledged.
 
 use super::seal::{is_closed, kick_clients, settle, step_down, stop_threads, turn_away};
-use super::{BRIEF, GoalError, Progress, Pursuit, Reign, THREADS, accounts, components, rejoin};
+use super::{BRIEF, GoalError, Progress, Pursuit, Reign, THREADS, accounts, components, events, rejoin};
 use crate::member::Stance;
 use crate::mysql::{SqlError, Statement, statements};
 use crate::observe::{Facts, Thread};
@@ -53,6 +53,9 @@ pub(super) async fn step(pursuit: &Arc<Pursuit>, run: u64, wanted: Wanted) -> Re
     }
     unblock(pursuit).await?;
     components::ensure(pursuit).await;
+    if wanted.admit {
+        events::keep(pursuit).await;
+    }
     Ok(Progress::Reached)
 }
 
@@ -141,8 +144,14 @@ async fn set_acknowledgement(pursuit: &Pursuit, facts: &Facts, k: i32) -> Result
 
 /// The reign is noted before writes open: whatever comes after, this run of mysqld may have something to close.
 async fn open_writes(pursuit: &Pursuit, run: u64, term: Term) -> Result<(), GoalError> {
-    pursuit.memory().reign =
-        Some(Reign { run, term, proven_k: None, admitting: false, accounts: String::new() });
+    pursuit.memory().reign = Some(Reign {
+        run,
+        term,
+        proven_k: None,
+        admitting: false,
+        accounts: String::new(),
+        events: events::Known::default(),
+    });
     stand(pursuit, run);
     let opened = pursuit.admin.run(statements::set_read_only(false), BRIEF).await;
     if let Err(error) = &opened
@@ -198,11 +207,22 @@ async fn make_tables(pursuit: &Arc<Pursuit>) -> Result<(), GoalError> {
 
 /// Writes on a connection of its own and waits for the acknowledgements, nudging replicas that fell silent.
 pub(super) async fn write(pursuit: &Arc<Pursuit>, statement: Statement) -> Result<(), GoalError> {
+    write_in_turn(pursuit, vec![statement]).await
+}
+
+/// The same with several statements of one session; the first that fails ends it.
+pub(super) async fn write_in_turn(pursuit: &Arc<Pursuit>, all: Vec<Statement>) -> Result<(), GoalError> {
     let mut connection = pursuit.door.open().await.map_err(GoalError::step)?;
-    let written = tokio::select! {
-        written = connection.run(statement, ENDLESS) => written,
-        error = keep_unblocking(pursuit) => return Err(error),
-    };
+    let mut written = Ok(());
+    for statement in all {
+        written = tokio::select! {
+            written = connection.run(statement, ENDLESS) => written,
+            error = keep_unblocking(pursuit) => return Err(error),
+        };
+        if written.is_err() {
+            break;
+        }
+    }
     connection.close().await;
     written.map_err(GoalError::step)
 }

@@ -6,12 +6,14 @@ mod accounts;
 mod clients;
 mod components;
 mod copies;
+mod events;
 mod private;
 
 pub use accounts::*;
 pub use clients::*;
 pub use components::{component_urn, components, install_component, plugin_directory};
 pub use copies::*;
+pub use events::*;
 pub use private::*;
 
 use super::quote::{self, QuoteError};

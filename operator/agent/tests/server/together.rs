@@ -290,3 +290,52 @@ async fn a_diverged_member_shows_it_and_is_cloned() {
     world.follow(1, 3, 0, true).await;
     assert!(!world.members[1].log().contains("clone failed"), "{}", world.members[1].log());
 }
+
+/// What ran on the primary runs on its successor, as its owner made it, and on the primary of before no more. What its owner
+/// disabled stays so.
+#[tokio::test(flavor = "multi_thread")]
+async fn d34_events_run_on_the_new_primary_and_nowhere_else() {
+    let world = World::cluster(2, 1).await;
+    let mut app = sql::app(&world, 0).await;
+    for statement in [
+        "CREATE TABLE sh_op.beats (id INT PRIMARY KEY AUTO_INCREMENT)",
+        "SET SESSION sql_mode = 'ANSI'",
+        "CREATE EVENT sh_op.beat ON SCHEDULE EVERY 1 SECOND DO INSERT INTO sh_op.beats VALUES ()",
+        "CREATE EVENT sh_op.resting ON SCHEDULE EVERY 1 SECOND DISABLE DO DELETE FROM sh_op.beats",
+    ] {
+        sql::run(&mut app, statement).await.unwrap();
+    }
+    let told = "SELECT CONCAT_WS('|', STATUS, DEFINER, SQL_MODE) FROM information_schema.EVENTS WHERE EVENT_NAME = 'beat'";
+    let before = sql::text(&mut sql::inside(&world.members[0]).await, told).await;
+    assert!(before.starts_with("ENABLED|app@%|"), "{before}");
+    let start = Instant::now();
+    let mut replica = sql::inside(&world.members[1]).await;
+    // The primary keeps a list of what runs.
+    while sql::number(&mut replica, "SELECT COUNT(*) FROM porpoise.events_state WHERE enabled LIKE '%beat%'")
+        .await
+        == 0
+    {
+        assert!(start.elapsed() < LONG, "nobody wrote down which events run");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    for index in 0..2 {
+        world.ordered(index, 2, Action::Seal).await;
+    }
+    world.level(1, 0).await;
+    world.ordered(1, 2, Action::Promote { k: 1, admit: true }).await;
+    world.follow(0, 2, 1, true).await;
+    while sql::text(&mut replica, told).await != before {
+        assert!(start.elapsed() < LONG, "{}", sql::text(&mut replica, told).await);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let beats = sql::number(&mut replica, "SELECT COUNT(*) FROM sh_op.beats").await;
+    while sql::number(&mut replica, "SELECT COUNT(*) FROM sh_op.beats").await < beats + 2 {
+        assert!(start.elapsed() < LONG, "the event does not run");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let resting = "SELECT STATUS FROM information_schema.EVENTS WHERE EVENT_NAME = 'resting'";
+    assert_ne!(sql::text(&mut replica, resting).await, "ENABLED");
+    world.level(0, 1).await;
+    let old = sql::text(&mut sql::inside(&world.members[0]).await, told).await;
+    assert!(old.starts_with("REPLICA_SIDE_DISABLED|app@%|"), "{old}");
+}

@@ -1,4 +1,4 @@
-//! The private schema: term records, heartbeats, and what the accounts are.
+//! The private schema: term records, heartbeats, what the accounts are, and which events run.
 
 use super::Statement;
 use crate::mysql::quote::{self, QuoteError};
@@ -39,6 +39,7 @@ pub fn create_table(name: &'static str) -> Statement {
              base LONGTEXT NOT NULL, at TIMESTAMP(6) NOT NULL"
         }
         "heartbeat" => "id INT NOT NULL PRIMARY KEY, beat BIGINT NOT NULL, at TIMESTAMP(6) NOT NULL",
+        "events_state" => "id INT NOT NULL PRIMARY KEY, enabled LONGTEXT NOT NULL, at TIMESTAMP(6) NOT NULL",
         _ => "id INT NOT NULL PRIMARY KEY, digest CHAR(64) NOT NULL, at TIMESTAMP(6) NOT NULL",
     };
     Statement::new(
@@ -48,7 +49,7 @@ pub fn create_table(name: &'static str) -> Statement {
 }
 
 /// The private tables.
-pub const PRIVATE_TABLES: [&str; 3] = ["term", "heartbeat", "accounts_state"];
+pub const PRIVATE_TABLES: [&str; 4] = ["term", "heartbeat", "accounts_state", "events_state"];
 
 /// The term record: returns when enough members have it. It holds what its writer had before; when it is written again, that
 /// stays.
