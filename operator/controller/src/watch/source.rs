@@ -186,31 +186,15 @@ impl Watches {
 
     fn follow_owned(&self, client: &Client, namespace: Option<&str>) {
         for kind in OwnedKind::iter() {
-            let cache = self.caches.of(kind).clone();
-            self.follow(client, namespace, &kind.resource(), cache, keep::object);
+            let (resource, cache) = (kind.resource(), self.caches.of(kind).clone());
+            let listener = self.listener(&resource.kind, namespace);
+            follow_with(client, namespace, &resource, cache, keep::object, listener);
         }
-        self.follow(client, namespace, &slim::pod_resource(), self.caches.pods.clone(), keep::pod);
-        self.follow(client, namespace, &slim::claim_resource(), self.caches.claims.clone(), keep::claim);
-    }
-
-    fn follow<K, T>(
-        &self,
-        client: &Client,
-        namespace: Option<&str>,
-        resource: &ApiResource,
-        cache: Arc<Cache<T>>,
-        keep: impl Fn(K) -> Option<Kept<T>> + Send + Sync + 'static,
-    ) where
-        K: Resource<DynamicType = ApiResource, Scope = kube::core::DynamicResourceScope>
-            + Clone
-            + serde::de::DeserializeOwned
-            + Debug
-            + Send
-            + 'static,
-        T: Send + Sync + 'static,
-    {
-        let listener = self.listener(&resource.kind, namespace);
-        follow_with(client, namespace, resource, cache, keep, listener);
+        let (pods, claims) = (slim::pod_resource(), slim::claim_resource());
+        let listener = self.listener(&pods.kind, namespace);
+        follow_with(client, namespace, &pods, self.caches.pods.clone(), keep::pod, listener);
+        let listener = self.listener(&claims.kind, namespace);
+        follow_with(client, namespace, &claims, self.caches.claims.clone(), keep::claim, listener);
     }
 
     fn listener(&self, kind: &str, namespace: Option<&str>) -> Told<MySQLCluster> {
