@@ -51,7 +51,7 @@ pub(super) fn selector_labels(cluster: &str) -> BTreeMap<String, String> {
 }
 
 /// The recommended labels (K16).
-pub(super) fn labels(cluster: &str) -> BTreeMap<String, String> {
+pub(crate) fn labels(cluster: &str) -> BTreeMap<String, String> {
     let mut labels = selector_labels(cluster);
     labels.extend(texts(&[
         ("app.kubernetes.io/component", "backup"),

@@ -1,6 +1,7 @@
 //! The backups of a cluster: those that a schedule or a request asks for are made, those beyond retention are deleted, and
 //! the status tells how they stand.
 
+use crate::build;
 use crate::condition::{ConditionType, News, Truth};
 use crate::event;
 use crate::names::{ClusterNames, ORIGIN_LABEL};
@@ -106,15 +107,8 @@ pub(super) fn wish(
     name: String,
     origin: BackupOrigin,
 ) -> MySQLBackup {
-    let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-    let mut labels = BTreeMap::from([
-        label("app.kubernetes.io/name", "mysql-backup"),
-        label("app.kubernetes.io/instance", names.cluster()),
-        label("app.kubernetes.io/component", "backup"),
-        label("app.kubernetes.io/managed-by", "porpoise"),
-        label("app.kubernetes.io/part-of", "porpoise"),
-    ]);
-    labels.extend(origin.label().map(|origin| label(ORIGIN_LABEL, origin)));
+    let mut labels = build::backup_labels(names.cluster());
+    labels.extend(origin.label().map(|origin| (ORIGIN_LABEL.to_owned(), origin.to_owned())));
     labels.extend(inherited.clone());
     MySQLBackup {
         // No owner: a backup is worth most when its cluster is gone.
