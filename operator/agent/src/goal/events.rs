@@ -32,31 +32,29 @@ pub struct Known {
     awake: bool,
     /// When they are looked at again.
     due: Option<Instant>,
-    /// The list as it is stored.
-    stored: Option<Events>,
+    /// The list as it is stored; a reign is copied often, and this is not.
+    stored: Option<Arc<Events>>,
 }
 
 /// Enables what ran on the primary before, then keeps the list. What fails is tried again later: clients are not kept
 /// waiting for it.
 pub(super) async fn keep(pursuit: &Arc<Pursuit>) {
-    let Some(known) = pursuit.memory().reign.as_ref().map(|reign| reign.events.clone()) else { return };
-    if known.due.is_some_and(|due| due > Instant::now()) {
-        return;
-    }
-    let mut next = known.clone();
-    let done = look(pursuit, &mut next).await;
-    if let Err(error) = done {
+    let mut known = match pursuit.memory().reign.as_ref() {
+        Some(reign) if reign.events.due.is_none_or(|due| due <= Instant::now()) => reign.events.clone(),
+        _ => return,
+    };
+    if let Err(error) = look(pursuit, &mut known).await {
         tracing::warn!(error = logging::chain(&error), "events could not be looked at");
     }
-    next.due = Some(Instant::now() + PERIOD);
+    known.due = Some(Instant::now() + PERIOD);
     if let Some(reign) = pursuit.memory().reign.as_mut() {
-        reign.events = next;
+        reign.events = known;
     }
 }
 
 async fn look(pursuit: &Arc<Pursuit>, known: &mut Known) -> Result<(), GoalError> {
     if known.stored.is_none() {
-        known.stored = Some(stored(pursuit).await?);
+        known.stored = Some(Arc::new(stored(pursuit).await?));
     }
     if !known.awake {
         let listed = known.stored.clone().unwrap_or_default();
@@ -67,12 +65,12 @@ async fn look(pursuit: &Arc<Pursuit>, known: &mut Known) -> Result<(), GoalError
         known.awake = true;
     }
     let running = running(pursuit).await?;
-    if known.stored.as_ref() != Some(&running) {
+    if known.stored.as_deref() != Some(&running) {
         let text = serde_json::to_string(&running).unwrap_or_default();
         let store = statements::store_events(&text);
         let store = store.map_err(|source| GoalError::QuoteValue { what: "the list of events", source })?;
         write_in_turn(pursuit, vec![store]).await?;
-        known.stored = Some(running);
+        known.stored = Some(Arc::new(running));
     }
     Ok(())
 }
