@@ -5,6 +5,7 @@ pub mod hold;
 pub mod initialize;
 pub mod output;
 pub mod reap;
+mod socket;
 pub mod staging;
 
 use crate::files::FileError;
@@ -269,7 +270,8 @@ impl Supervisor {
 
     async fn one_run(&self) -> Result<RunEnd, String> {
         self.finish_cut()?;
-        self.forget_lock()?;
+        socket::forget_lock(&self.settings.mysql_socket())
+            .map_err(|error| format!("has a stale lock beside its socket that cannot be removed: {error}"))?;
         let mut command = Command::new(&self.settings.mysqld);
         command.args(arguments::serve(&self.settings, &self.config, self.server_id));
         self.is_expected.store(false, Ordering::SeqCst);
@@ -282,20 +284,6 @@ impl Supervisor {
         let (how, answered) = self.watch(child, run, started).await;
         self.pid.store(0, Ordering::SeqCst);
         Ok(RunEnd { how, answered, lasted: started.elapsed() })
-    }
-
-    /// The lock of mysqld's socket outlives a container that was killed, and holds a process number of that one. In the next
-    /// container this may be the number of a thread of ours: mysqld would take it for another mysqld and never start. The
-    /// volume is ours alone (occupancy), and an earlier mysqld of ours is over.
-    fn forget_lock(&self) -> Result<(), String> {
-        let mut lock = self.settings.mysql_socket().into_os_string();
-        lock.push(".lock");
-        match std::fs::remove_file(&lock) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(format!("has a stale lock that cannot be removed: {}: {error}", lock.display()))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Wipes what a broken clone left, and makes a data directory if there is none.
@@ -345,7 +333,7 @@ impl Supervisor {
         let mut answered = false;
         let ended = tokio::select! {
             ended = &mut exit => Some(ended),
-            () = self.until_it_answers() => None,
+            () = socket::until_it_answers(&self.door) => None,
         };
         let ended = if let Some(ended) = ended {
             ended
@@ -359,22 +347,6 @@ impl Supervisor {
         // At once: whoever waits for the end must not wait for the last lines of the log.
         self.status.send_replace(Server::Down);
         (format!("{how}{}", last_error.suffix().await), answered)
-    }
-
-    /// Crash recovery may take long, so this has no bound; a mysqld that ends is seen by the caller.
-    async fn until_it_answers(&self) {
-        let mut told = Instant::now();
-        loop {
-            sleep(POLL).await;
-            match self.door.open().await {
-                Ok(connection) => return connection.close().await,
-                Err(error) if told.elapsed() > Duration::from_secs(10) => {
-                    told = Instant::now();
-                    tracing::info!(error = logging::chain(&error), "mysqld does not answer yet");
-                }
-                Err(_) => {}
-            }
-        }
     }
 }
 

@@ -5,8 +5,7 @@
 
 use super::output::{self, Relay};
 use super::reap::{Child, Reaper};
-use super::{POLL, arguments};
-use crate::logging;
+use super::{arguments, socket};
 use crate::mysql::Door;
 use crate::settings::Settings;
 use nix::sys::signal::Signal;
@@ -16,7 +15,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 /// For crash recovery of a copy: what is left of the log is at most a few gigabytes.
 const BOOT: Duration = Duration::from_hours(1);
@@ -75,7 +74,9 @@ impl Staging {
         let socket = settings.run_path.join("staging.sock");
         let mut command = Command::new(&settings.mysqld);
         command.args(arguments::staging(settings, data, &socket, script));
-        let child = reaper.spawn(&mut command).map_err(|source| StagingError::StartServer { source })?;
+        let starting = |source| StagingError::StartServer { source };
+        socket::forget_lock(&socket).map_err(starting)?;
+        let child = reaper.spawn(&mut command).map_err(starting)?;
         let Child { pid, exit, stdout, stderr } = child;
         let relay = Some(output::relay(stdout, stderr));
         let password = settings.accounts_path.join("agent");
@@ -117,23 +118,9 @@ impl Staging {
 
     /// How it ended, if it did before it answered.
     async fn until_it_answers(&mut self) -> Option<String> {
-        let mut told = Instant::now();
-        loop {
-            tokio::select! {
-                how = &mut self.exit => return Some(how.unwrap_or_else(|_| "ended unseen".into())),
-                () = sleep(POLL) => {}
-            }
-            match self.door.open().await {
-                Ok(connection) => {
-                    connection.close().await;
-                    return None;
-                }
-                Err(error) if told.elapsed() > Duration::from_secs(10) => {
-                    told = Instant::now();
-                    tracing::info!(error = logging::chain(&error), "mysqld on the copy does not answer yet");
-                }
-                Err(_) => {}
-            }
+        tokio::select! {
+            how = &mut self.exit => Some(how.unwrap_or_else(|_| "ended unseen".into())),
+            () = socket::until_it_answers(&self.door) => None,
         }
     }
 

@@ -274,7 +274,10 @@ async fn a30_an_interrupted_restore_is_done_again() {
     store.pause();
     other.ordered(0, 0, restore(&world, &store)).await;
     other.until(0, "restoring", |state| state.message.contains("restoring")).await;
+    let thread = other.members[0].agent_thread();
     other.members[0].crash();
+    // As the boot of the fetched data leaves it when its container is killed.
+    fs::write(other.members[0].path("run/staging.sock.lock"), format!("{thread}\n")).unwrap();
     store.resume();
     other.start(0);
     let state = other.running(0).await;
