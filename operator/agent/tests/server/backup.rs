@@ -2,7 +2,7 @@
 
 use crate::sql;
 use crate::store::{ACCESS, BUCKET, SECRET, Server};
-use crate::world::{MYSQL_PORT, World};
+use crate::world::{MYSQL_PORT, PLACES, World};
 use porpoise_core::backup::{
     About, BackupJob, Donor, JobReport, RestoreSource, Summary, TargetSecrets, folder,
 };
@@ -92,20 +92,13 @@ impl Job {
             .arg("--mysqld")
             .arg(world.members[0].path("mysqld"))
             .env("PORPOISE_BACKUP", serde_json::to_string(job).unwrap());
-        for (flag, path) in [
-            ("--data-path", "volume/data"),
-            ("--state-path", "volume/porpoise"),
-            ("--run-path", "run"),
-            ("--config-path", "config"),
-            ("--tls-path", "tls"),
-            ("--client-tls-path", "client-tls"),
-            ("--accounts-path", "accounts"),
-            ("--app-account-path", "app"),
+        let own = [
             ("--credentials-path", "credentials"),
             ("--authority-path", "authority"),
             ("--keys-path", "keys"),
             ("--report-path", "report"),
-        ] {
+        ];
+        for (flag, path) in PLACES.into_iter().chain(own) {
             command.arg(flag).arg(at(path));
         }
         let log = fs::File::create(at("log")).unwrap();

@@ -37,6 +37,18 @@ pub const PASSWORDS: [(&str, &str); 5] = [
 ];
 pub const APP_PASSWORD: &str = "App'pass\\word-3Yc";
 
+/// Where an agent finds and keeps things, below the root of its Pod.
+pub const PLACES: [(&str, &str); 8] = [
+    ("--data-path", "volume/data"),
+    ("--state-path", "volume/porpoise"),
+    ("--run-path", "run"),
+    ("--config-path", "config"),
+    ("--tls-path", "tls"),
+    ("--client-tls-path", "client-tls"),
+    ("--accounts-path", "accounts"),
+    ("--app-account-path", "app"),
+];
+
 static NEXT: AtomicU8 = AtomicU8::new(1);
 
 pub struct World {
@@ -195,17 +207,8 @@ impl World {
             .arg(format!("--mysql-port={MYSQL_PORT}"))
             .arg(format!("--agent-port={AGENT_PORT}"))
             .arg(format!("--probe-port={PROBE_PORT}"));
-        for (flag, path) in [
-            ("--mysqld", "mysqld"),
-            ("--data-path", "volume/data"),
-            ("--state-path", "volume/porpoise"),
-            ("--run-path", "run"),
-            ("--config-path", "config"),
-            ("--tls-path", "tls"),
-            ("--client-tls-path", "client-tls"),
-            ("--accounts-path", "accounts"),
-            ("--app-account-path", "app"),
-        ] {
+        command.arg("--mysqld").arg(at("mysqld"));
+        for (flag, path) in PLACES {
             command.arg(flag).arg(at(path));
         }
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
