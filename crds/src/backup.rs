@@ -3,7 +3,7 @@
 // The schema derive repeats each struct inside a function.
 #![allow(unreachable_pub)]
 
-use crate::LocalReference;
+use crate::{LocalReference, schema};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
@@ -31,6 +31,9 @@ pub struct Backup {
     /// Makes one backup now, for every new `requestId`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_demand: Option<OnDemandBackup>,
+    /// Stores the binlog too, while it is written: with it a cluster is restored to any point in time after a backup.
+    #[serde(default)]
+    pub binlog_archive: BinlogArchive,
     /// Which of the backups of this cluster are kept.
     #[serde(default)]
     pub retention: Retention,
@@ -50,6 +53,42 @@ pub struct Backup {
 
 fn utc() -> String {
     "UTC".to_owned()
+}
+
+/// The binlog, stored while it is written.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BinlogArchive {
+    /// Whether it is stored. Default `Continuous`.
+    #[serde(default)]
+    pub mode: ArchiveMode,
+    /// How soon after its commit a transaction is stored, at the latest, as long as the store keeps up. 200ms to 60m.
+    /// Default 1s: one request a second while there are writes.
+    #[serde(default = "one_second")]
+    #[schemars(schema_with = "schema::duration")]
+    #[x_kube(validation = schema::longest("60m"), validation = Rule::new("duration(self) >= duration('200ms')")
+        .message("the delay must be 200ms or more, such as 1s"))]
+    pub max_delay: String,
+}
+
+impl Default for BinlogArchive {
+    fn default() -> Self {
+        Self { mode: ArchiveMode::default(), max_delay: one_second() }
+    }
+}
+
+fn one_second() -> String {
+    "1s".to_owned()
+}
+
+/// Whether the binlog is stored.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Default)]
+pub enum ArchiveMode {
+    /// All the time.
+    #[default]
+    Continuous,
+    /// Not at all: only what a backup holds can be restored.
+    Off,
 }
 
 /// A wish for one backup.
@@ -179,6 +218,36 @@ pub struct Restore {
     /// Secret of this namespace with the key of an encrypted backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_secret_ref: Option<LocalReference>,
+    /// How far to go beyond the backup, by what `spec.backup.binlogArchive` stored. Absent: what the backup holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point_in_time: Option<PointInTime>,
+}
+
+/// A transaction, `UUID:NUMBER` or `UUID:TAG:NUMBER`.
+const GTID: &str =
+    r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(:[a-zA-Z_][a-zA-Z0-9_]{0,31})?:[1-9][0-9]{0,18}$";
+
+/// A point in time: exactly one of its fields.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("[has(self.latest), has(self.time), has(self.gtid), has(self.beforeGtid)].exists_one(named, named)")
+    .message("name one of latest, time, gtid and beforeGtid"))]
+pub struct PointInTime {
+    /// All that was stored; `true`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self").message("latest can only be true; name time, gtid or beforeGtid instead"))]
+    pub latest: Option<bool>,
+    /// Everything up to the first transaction that was committed after this time, such as `2026-11-21T10:00:00Z`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Time>,
+    /// Everything up to this transaction, with it, such as `3e11fa47-71ca-11e1-9e33-c80aa9429562:7`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 90), regex(pattern = GTID))]
+    pub gtid: Option<String>,
+    /// Everything before this transaction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 90), regex(pattern = GTID))]
+    pub before_gtid: Option<String>,
 }
 
 /// Where one backup is stored.

@@ -1,9 +1,10 @@
 //! Typed example clusters: the documentation, the OLM bundle and the tests show these and no others.
 
 use crate::{
-    Backup, BackupDeletionPolicy, BackupEncryption, BackupLocation, BackupSource, BackupTarget, Bootstrap,
-    DeletionPolicy, LocalReference, MySQLBackup, MySQLBackupSpec, MySQLCluster, MySQLClusterSpec, Mysql,
-    NetworkPolicy, Pod, Resources, Restore, Retention, S3Target, Storage, Tls, TlsMode,
+    Backup, BackupDeletionPolicy, BackupEncryption, BackupLocation, BackupSource, BackupTarget,
+    BinlogArchive, Bootstrap, DeletionPolicy, LocalReference, MySQLBackup, MySQLBackupSpec, MySQLCluster,
+    MySQLClusterSpec, Mysql, NetworkPolicy, Pod, PointInTime, Resources, Restore, Retention, S3Target,
+    Storage, Tls, TlsMode,
 };
 use k8s_openapi::api::core::v1::{Affinity, PodAffinityTerm, PodAntiAffinity, Toleration};
 use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
@@ -56,7 +57,7 @@ pub fn examples() -> Vec<Example> {
         example("backup", "A backup every night, encrypted, to a store of your own.", "vault", backup()),
         example(
             "restore",
-            "A new cluster that begins with a stored backup.",
+            "A new cluster that begins with a stored backup and all that was archived after it.",
             "vault-again",
             MySQLClusterSpec { bootstrap: Some(restore()), ..sized("20Gi") },
         ),
@@ -79,6 +80,7 @@ fn backup() -> MySQLClusterSpec {
         schedule: Some("30 2 * * *".to_owned()),
         time_zone: "Europe/Berlin".to_owned(),
         on_demand: None,
+        binlog_archive: BinlogArchive::default(),
         retention: Retention { keep_last: 14 },
         encryption: Some(BackupEncryption {
             key_secret_ref: reference("vault-backup-keys"),
@@ -98,6 +100,12 @@ fn restore() -> Bootstrap {
             backup_ref: None,
             location: Some(location),
             key_secret_ref: Some(reference("vault-backup-keys")),
+            point_in_time: Some(PointInTime {
+                latest: Some(true),
+                time: None,
+                gtid: None,
+                before_gtid: None,
+            }),
         },
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! A backup is a folder of a target: chunks, and last of all `manifest.json`. Without a manifest there is no backup.
 
+mod archive;
 mod plan;
 mod secrets;
 mod source;
 mod view;
 
+pub use archive::{ARCHIVE_FOLDER, ArchiveOrder, ArchiveSettings, ArchiveState, RestorePoint};
 pub use plan::BackupPlan;
 pub use secrets::{
     AUTHORITY_ENTRY, CREDENTIAL_ENTRIES, Purpose, SecretNeed, need_of_encryption, needs_of_target,
@@ -196,6 +198,9 @@ pub struct RestoreSource {
     pub location: BackupLocation,
     /// What it takes to read it.
     pub secrets: TargetSecrets,
+    /// How far to go beyond it. Absent: what the backup holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point: Option<RestorePoint>,
 }
 
 /// The folder of a backup in its target: by the UID of the cluster too, so that a successor of the same name shares nothing.

@@ -4,7 +4,7 @@
 //! once. An order sets what the agent works towards; how far it came is seen in the next state. `GET
 //! /v1/state?after=CHANGE&process=PROCESS` answers when there is something new (ADR 0011).
 
-use crate::backup::RestoreSource;
+use crate::backup::{ArchiveState, RestoreSource};
 use porpoise_crds::Quorum;
 use serde::{Deserialize, Serialize};
 
@@ -160,6 +160,9 @@ pub struct MemberState {
     /// Listed components that were loaded or tried in this run of mysqld.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub components: Vec<Component>,
+    /// How the archive stands; absent: this agent was not told to archive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<ArchiveState>,
     /// What the agent is busy with or what failed, in a sentence. Empty: nothing to say.
     pub message: String,
 }
@@ -180,6 +183,9 @@ impl MemberState {
         }
         if let Role::Replica { lag_seconds, .. } = &mut gist.role {
             *lag_seconds = None;
+        }
+        if let Some(archive) = &mut gist.archive {
+            archive.reached_at = None;
         }
         gist.long_transactions = gist.long_transactions.map(|_| LongTransactions::default());
         gist

@@ -6,12 +6,13 @@
 
 use crate::certificates::Issued;
 use crate::tls::{self, Material, TlsError};
-use crate::{ORDER_PATH, STATE_PATH};
+use crate::{ARCHIVE_PATH, ORDER_PATH, STATE_PATH};
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use porpoise_core::backup::ArchiveOrder;
 use porpoise_core::protocol::{MemberState, Order, OrderAnswer};
 use rustls::pki_types::ServerName;
 use serde::de::DeserializeOwned;
@@ -160,6 +161,18 @@ impl AgentClient {
     ) -> Result<OrderAnswer, LinkError> {
         let body = serde_json::to_vec(order).map_err(|source| LinkError::WriteOrder { source })?;
         within(limit, self.call(address, server_name, Method::POST, ORDER_PATH, body.into())).await
+    }
+
+    /// Tells what is to be archived.
+    pub async fn archive(
+        &self,
+        address: SocketAddr,
+        server_name: &str,
+        order: &ArchiveOrder,
+        limit: Duration,
+    ) -> Result<OrderAnswer, LinkError> {
+        let body = serde_json::to_vec(order).map_err(|source| LinkError::WriteOrder { source })?;
+        within(limit, self.call(address, server_name, Method::POST, ARCHIVE_PATH, body.into())).await
     }
 
     async fn call<A: DeserializeOwned>(

@@ -20,3 +20,5 @@ pub const MEMBER_IDENTITY: &str = "member.porpoise";
 pub const STATE_PATH: &str = "/v1/state";
 /// Path of orders, `POST`.
 pub const ORDER_PATH: &str = "/v1/order";
+/// Path of what is to be archived, `POST`.
+pub const ARCHIVE_PATH: &str = "/v1/archive";

@@ -158,7 +158,7 @@ fn stored(report: JobReport) -> Summary {
 }
 
 fn restore(world: &World, store: &Server) -> Action {
-    let source = RestoreSource { location: location(world, store), secrets: store.secrets() };
+    let source = RestoreSource { location: location(world, store), secrets: store.secrets(), point: None };
     Action::Restore { source: Box::new(source), request: "restore-u2".to_owned() }
 }
 

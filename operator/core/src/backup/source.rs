@@ -1,9 +1,8 @@
 //! Where `spec.bootstrap.restore` leads.
 
-use super::RestoreSource;
-use super::TargetSecrets;
 use super::secrets::{AUTHORITY_ENTRY, Purpose, SecretNeed, need_of_encryption, needs_of_target};
-use porpoise_crds::{BackupLocation, BackupPhase, MySQLBackup, Restore};
+use super::{RestorePoint, RestoreSource, TargetSecrets};
+use porpoise_crds::{BackupLocation, BackupPhase, MySQLBackup, PointInTime, Restore};
 use std::collections::BTreeMap;
 
 /// What the field is called.
@@ -16,6 +15,8 @@ pub struct StoredBackup {
     pub location: BackupLocation,
     /// What must be read besides.
     pub needs: Vec<SecretNeed>,
+    /// How far to go beyond it.
+    pub point: Option<RestorePoint>,
 }
 
 /// The backup that a restore names. `backup` is the object of `backupRef`, if it exists.
@@ -42,7 +43,18 @@ pub fn stored_backup(restore: &Restore, backup: Option<&MySQLBackup>) -> Result<
     })?;
     let mut needs = needs_of_target(&location.target, &field);
     needs.extend(keys(restore, encryption.as_ref()));
-    Ok(StoredBackup { location, needs })
+    let point = restore.point_in_time.as_ref().and_then(point);
+    Ok(StoredBackup { location, needs, point })
+}
+
+/// The point that is named. The schema sees to it that it is one.
+fn point(wanted: &PointInTime) -> Option<RestorePoint> {
+    let PointInTime { latest, time, gtid, before_gtid } = wanted;
+    let time = time.as_ref().map(|time| RestorePoint::Time { time: time.0.to_string() });
+    let gtid = gtid.clone().map(|gtid| RestorePoint::Gtid { gtid });
+    let before = before_gtid.clone().map(|gtid| RestorePoint::BeforeGtid { gtid });
+    let latest = (*latest == Some(true)).then_some(RestorePoint::Latest);
+    time.or(gtid).or(before).or(latest)
 }
 
 /// A backup that has been made and is there.
@@ -110,7 +122,7 @@ impl StoredBackup {
                 Purpose::Keys => secrets.keys = entries,
             }
         }
-        Ok(RestoreSource { location: self.location, secrets })
+        Ok(RestoreSource { location: self.location, secrets, point: self.point })
     }
 }
 

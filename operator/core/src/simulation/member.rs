@@ -333,6 +333,7 @@ impl Member {
             disk: DiskState::default(),
             long_transactions: None,
             components: Vec::new(),
+            archive: None,
             message: String::new(),
         })
     }

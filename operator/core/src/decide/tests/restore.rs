@@ -16,7 +16,7 @@ fn source() -> RestoreSource {
         json!({"target": {"s3": {"bucket": "safe"}}, "path": "prod/shop/u/shop-monday"}),
     )
     .unwrap();
-    RestoreSource { location, secrets: TargetSecrets::default() }
+    RestoreSource { location, secrets: TargetSecrets::default(), point: None }
 }
 
 fn world() -> World {
