@@ -3,6 +3,7 @@
 //! `run` is the table of contents. Orders come in through `serve` and are judged by
 //! `porpoise_core::member`; `promise` makes them durable; `goal` works towards them; `supervise` keeps mysqld; `observe` looks; `member` tells what is known.
 
+pub mod archive;
 pub mod backup;
 pub mod blackbox;
 pub mod disk;

@@ -1,9 +1,12 @@
 //! What the agent knows about its member, in one place.
 
+mod archive;
 mod news;
 mod orders;
 mod report;
 mod volume;
+
+pub use archive::{Archived, Told};
 
 use crate::intent;
 use crate::mysql::SqlError;
@@ -11,6 +14,7 @@ use crate::observe::Facts;
 use crate::pulse::Pulse;
 use crate::settings::Settings;
 use crate::supervise::Supervisor;
+use archive::ArchiveFigures;
 use porpoise_core::member::{self, Goal, Promise, Volume};
 use porpoise_core::protocol::{AgentConfig, Component, DiskState, LongTransactions, MemberState, Tail, Term};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -95,6 +99,7 @@ struct Board {
     reads: Reads,
     /// Of a run of mysqld.
     components: (u64, Vec<Component>),
+    archived: Archived,
 }
 
 /// Whether a replica may be read from, when it was last looked at.
@@ -122,6 +127,8 @@ pub struct Member {
     accepted: AtomicU64,
     refused: AtomicU64,
     commit_delay: AtomicU64,
+    archive: watch::Sender<Option<Told>>,
+    archive_figures: ArchiveFigures,
 }
 
 impl Member {
@@ -154,6 +161,7 @@ impl Member {
             long_transactions: None,
             reads: Reads { bound_seconds: config.ready_lag_seconds, is_lagging: false },
             components: (0, Vec::new()),
+            archived: Archived::default(),
         };
         Self {
             settings,
@@ -171,6 +179,8 @@ impl Member {
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             commit_delay: AtomicU64::new(0),
+            archive: watch::Sender::new(None),
+            archive_figures: ArchiveFigures::default(),
         }
     }
 
@@ -219,6 +229,13 @@ impl Member {
         let run = self.supervisor.now().run();
         let board = self.board();
         if run == Some(board.stance_run) { board.stance.clone() } else { Stance::Idle }
+    }
+
+    /// What the member does in the run of mysqld that answers now.
+    pub fn stance_of_run(&self) -> Option<(u64, Stance)> {
+        let run = self.supervisor.now().run()?;
+        let board = self.board();
+        (run == board.stance_run).then(|| (run, board.stance.clone()))
     }
 
     /// Number of the stance, to be read before facts are.

@@ -41,6 +41,7 @@ fn fill(registry: &mut Registry, member: &Member) {
     orders.get_or_create(&[("result", "accepted")]).inc_by(accepted);
     orders.get_or_create(&[("result", "refused")]).inc_by(refused);
     registry.register("orders", "Orders by answer", orders);
+    member.archive_metrics(registry);
     if let Some(data) = &state.data {
         let waiting = signed(data.waiting_commits);
         gauge(registry, "waiting_commits", "Commits that wait for acknowledgement", waiting);

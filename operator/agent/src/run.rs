@@ -1,5 +1,6 @@
 //! The agent's life: find out whose volume it is, keep mysqld, take orders, stop in order.
 
+use crate::archive::keep;
 use crate::disk;
 use crate::drain::Drain;
 use crate::goal::{Pursuit, shutdown};
@@ -113,6 +114,7 @@ struct Parts {
     listener: Session,
     governor: Session,
     teller: Session,
+    archivist: Session,
     drain: Drain,
     beat: Beat,
     /// Held for the life of the agent: nobody else works on the volume.
@@ -144,9 +146,22 @@ impl Parts {
         let member = Arc::new(Member::new(settings, config, supervisor.clone(), volume, promise));
         member.tell_tails(tails);
         let pursuit = Arc::new(Pursuit::new(member.clone(), supervisor.clone(), door.clone()));
-        let [watcher, listener, governor, teller] = std::array::from_fn(|_| Session::start(door.clone()));
+        let [watcher, listener, governor, teller, archivist] =
+            std::array::from_fn(|_| Session::start(door.clone()));
         let (drain, beat) = (Drain::new(door), Beat::default());
-        Self { member, supervisor, pursuit, watcher, listener, governor, teller, drain, beat, alone }
+        Self {
+            member,
+            supervisor,
+            pursuit,
+            watcher,
+            listener,
+            governor,
+            teller,
+            archivist,
+            drain,
+            beat,
+            alone,
+        }
     }
 
     /// Keeps mysqld, in a task of its own: it goes on while the agent stops, and sees mysqld end.
@@ -170,6 +185,7 @@ impl Parts {
             governor::keep_governing(&self.member, &self.governor),
             disk::keep_probing(&self.member),
             transactions::keep_listing(&self.member, &self.teller),
+            Box::pin(keep::keep_archiving(&self.member, &self.archivist)),
             self.reload_certificates(),
             self.occupy(),
             self.reread_lag(),

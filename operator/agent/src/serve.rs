@@ -5,6 +5,7 @@ use axum::extract::{Extension, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use porpoise_core::backup::ArchiveOrder;
 use porpoise_core::names::ClusterNames;
 use porpoise_core::protocol::{MemberState, Order, OrderAnswer};
 use porpoise_link::client::NEWS_WAIT;
@@ -20,6 +21,7 @@ pub fn router(member: Arc<Member>) -> Router {
     Router::new()
         .route(porpoise_link::STATE_PATH, get(state))
         .route(porpoise_link::ORDER_PATH, post(order))
+        .route(porpoise_link::ARCHIVE_PATH, post(archive))
         .with_state(member)
 }
 
@@ -45,9 +47,24 @@ async fn order(
     Extension(Caller(caller)): Extension<Caller>,
     Json(order): Json<Order>,
 ) -> Result<Json<OrderAnswer>, StatusCode> {
-    if caller != ClusterNames::operator_identity() {
-        tracing::warn!(caller, "order of somebody who may not give any");
-        return Err(StatusCode::FORBIDDEN);
-    }
+    only_operator(&caller)?;
     Ok(Json(member.take(order).await))
+}
+
+/// Only the operator says what is archived, and where.
+async fn archive(
+    State(member): State<Arc<Member>>,
+    Extension(Caller(caller)): Extension<Caller>,
+    Json(order): Json<ArchiveOrder>,
+) -> Result<Json<OrderAnswer>, StatusCode> {
+    only_operator(&caller)?;
+    Ok(Json(member.take_archive(order)))
+}
+
+fn only_operator(caller: &str) -> Result<(), StatusCode> {
+    if caller == ClusterNames::operator_identity() {
+        return Ok(());
+    }
+    tracing::warn!(caller, "order of somebody who may not give any");
+    Err(StatusCode::FORBIDDEN)
 }

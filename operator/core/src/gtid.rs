@@ -87,6 +87,12 @@ impl GtidSet {
         matching.any(|(_, intervals)| intervals.has(number))
     }
 
+    /// Puts one transaction in. `uuid` and `tag` in lower case, no tag: empty.
+    pub fn insert(&mut self, uuid: &str, tag: &str, number: u64) {
+        let source = Source { uuid: uuid.to_owned(), tag: tag.to_owned() };
+        self.sources.entry(source).or_default().insert(number, number);
+    }
+
     /// Whether every transaction of `other` is in this set.
     pub fn contains(&self, other: &Self) -> bool {
         other.subtract(self).is_empty()

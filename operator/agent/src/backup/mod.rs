@@ -1,12 +1,13 @@
 //! Backups: what a Job's Pod does, and how a stored backup becomes a member's data.
 //!
 //! `job` reads the wish and leaves the report; `copy` takes the data, `check` finds it in order, the vault stores it;
-//! `unpack` is the way back.
+//! `unpack` is the way back, and `replay` goes on from there to a point in time.
 
 mod check;
 mod copy;
 mod error;
 pub mod job;
+mod replay;
 pub mod unpack;
 
 pub use error::BackupError;

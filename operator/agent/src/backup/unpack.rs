@@ -1,6 +1,9 @@
 //! A backup's data, fetched, booted and compared with its manifest, with the passwords of the cluster that it comes to.
 
 use super::check;
+use super::replay::{self, ReplayError, Scene};
+use crate::archive::course::{Base, Course, CourseError};
+use crate::archive::store::Store;
 use crate::files;
 use crate::mysql::SqlError;
 use crate::settings::Settings;
@@ -8,7 +11,7 @@ use crate::supervise::initialize::{self, InitializeError};
 use crate::supervise::reap::Reaper;
 use crate::supervise::staging::{Staging, StagingError};
 use crate::vault::{Vault, VaultError};
-use porpoise_core::backup::RestoreSource;
+use porpoise_core::backup::{ARCHIVE_FOLDER, Manifest, RestoreSource};
 use porpoise_core::gtid::GtidSet;
 use std::path::{Path, PathBuf};
 
@@ -48,6 +51,13 @@ pub enum RestoreError {
         #[source]
         source: SqlError,
     },
+    /// The point in time cannot be reached.
+    #[error("go on from the backup to the point in time")]
+    ReachPoint {
+        /// Cause.
+        #[source]
+        source: ReplayError,
+    },
     /// It holds other transactions than its manifest says.
     #[error("find in the backup's data what its manifest says: it has {found:?} instead of {told:?}")]
     CompareTransactions {
@@ -70,6 +80,7 @@ impl RestoreError {
     pub fn is_for_good(&self) -> bool {
         match self {
             Self::FetchBackup { source } => source.is_for_good(),
+            Self::ReachPoint { source } => source.is_for_good(),
             Self::RefuseVolume | Self::CompareTransactions { .. } | Self::BootData { .. } => true,
             Self::PrepareDirectory { .. } | Self::AskData { .. } | Self::SwapData { .. } => false,
         }
@@ -82,47 +93,75 @@ pub struct Fetched {
     pub directory: PathBuf,
     /// Every transaction in it, as the manifest says.
     told: String,
+    /// The way to the point in time, if one is wanted.
+    course: Option<Course>,
 }
 
-/// Fetches the data. What an earlier try left is removed.
+/// Fetches the data. What an earlier try left is removed. A point in time that cannot be reached is found out before.
 pub async fn fetch(settings: &Settings, source: &RestoreSource) -> Result<Fetched, RestoreError> {
     let directory = settings.data_path.with_extension("restoring");
     initialize::remove(&directory).map_err(|source| RestoreError::PrepareDirectory { source })?;
     let fetching = |source| RestoreError::FetchBackup { source };
     let vault = Vault::open(&source.location.target, &source.secrets).map_err(fetching)?;
+    let manifest = vault.manifest(&source.location.path).await.map_err(fetching)?;
+    let course = course(&vault, source, &manifest, &directory.with_extension("look")).await;
+    let course =
+        course.map_err(|source| RestoreError::ReachPoint { source: ReplayError::FollowCourse { source } })?;
     let manifest = vault.fetch(&source.location.path, &directory).await.map_err(fetching)?;
-    Ok(Fetched { directory, told: manifest.summary.gtid_set.unwrap_or_default() })
+    Ok(Fetched { directory, told: manifest.summary.gtid_set.unwrap_or_default(), course })
 }
 
-/// Boots it once and compares. The member's memory is made for one mysqld: no other one may run beside it.
-pub async fn verify(settings: &Settings, reaper: &Reaper, fetched: &Fetched) -> Result<(), RestoreError> {
-    let found = boot(settings, reaper, &fetched.directory).await?;
-    compare(&found, &fetched.told)
+/// The way from the backup to the point, by the archive beside it.
+async fn course(
+    vault: &Vault,
+    source: &RestoreSource,
+    manifest: &Manifest,
+    scratch: &Path,
+) -> Result<Option<Course>, CourseError> {
+    let Some(point) = &source.point else { return Ok(None) };
+    let folder = match source.location.path.rsplit_once('/') {
+        Some((parent, _)) => format!("{parent}/{ARCHIVE_FOLDER}"),
+        None => ARCHIVE_FOLDER.to_owned(),
+    };
+    let store = Store::open(vault, &folder).map_err(|source| CourseError::ReadArchive { source })?;
+    let gtid_set = manifest.summary.gtid_set.as_deref().unwrap_or_default();
+    let base = Base { gtid_set, completed_at: &manifest.completed_at };
+    Course::find(store, &base, point, scratch).await.map(Some)
 }
 
-/// Starts it once, with the agent's password set anew; the other accounts follow when the member is primary.
-async fn boot(settings: &Settings, reaper: &Reaper, fresh: &Path) -> Result<String, RestoreError> {
+/// Takes it to the point in time, boots it once and compares. The member's memory is made for one mysqld: no other one may
+/// run beside it. `say` is told how far it is.
+pub async fn verify(
+    settings: &Settings,
+    reaper: &Reaper,
+    mut fetched: Fetched,
+    say: &(dyn Fn(&str) + Sync),
+) -> Result<PathBuf, RestoreError> {
     let preparing = |source| RestoreError::PrepareDirectory { source };
     let script = settings.run_path.join("restore.sql");
     let text = initialize::own_account(settings).map_err(preparing)?;
     files::write_private(&script, &text)
         .map_err(|source| preparing(InitializeError::WriteScript { source }))?;
-    let booted = ask(settings, reaper, fresh, &script).await;
+    let scene = Scene { settings, reaper, data: &fetched.directory, script: &script, say };
+    let found = reach(&scene, fetched.course.as_mut()).await;
     let removed = std::fs::remove_file(&script);
-    let found = booted?;
+    let found = found?;
     removed.map_err(|source| preparing(InitializeError::WriteScript { source }))?;
-    Ok(found)
+    let told = fetched.course.map_or(fetched.told, |course| course.have.to_string());
+    compare(&found, &told)?;
+    Ok(fetched.directory)
 }
 
-async fn ask(
-    settings: &Settings,
-    reaper: &Reaper,
-    fresh: &Path,
-    script: &Path,
-) -> Result<String, RestoreError> {
+/// Replays what is to be replayed, and asks a server on the result. It starts with the agent's password set anew, which what
+/// was replayed may have changed; the other accounts follow when the member is primary.
+async fn reach(scene: &Scene<'_>, course: Option<&mut Course>) -> Result<String, RestoreError> {
+    if let Some(course) = course {
+        replay::replay(scene, course).await.map_err(|source| RestoreError::ReachPoint { source })?;
+    }
+    let Scene { settings, reaper, data, script, say: _ } = scene;
     let booting = |source| RestoreError::BootData { source };
     let asking = |source| RestoreError::AskData { source };
-    let server = Staging::boot(settings, reaper, fresh, Some(script)).await.map_err(booting)?;
+    let server = Staging::boot(settings, reaper, data, Some(script)).await.map_err(booting)?;
     let mut connection = server.door().open().await.map_err(asking)?;
     let (_, found) = check::identity(&mut connection).await.map_err(asking)?;
     connection.close().await;

@@ -67,12 +67,14 @@ async fn replace(pursuit: &Pursuit, wanted: &Wanted) -> Result<(), GoalError> {
     let restoring = |source| GoalError::RestoreData { source };
     let fetched = unpack::fetch(settings, &wanted.source).await.map_err(restoring)?;
     stop(pursuit).await;
-    unpack::verify(settings, pursuit.supervisor.reaper(), &fetched).await.map_err(restoring)?;
+    let say = |words: &str| pursuit.member.say(words, false);
+    let verified = unpack::verify(settings, pursuit.supervisor.reaper(), fetched, &say).await;
+    let directory = verified.map_err(restoring)?;
     let note = |source| GoalError::KeepNote { source };
     let request = wanted.request.clone();
     // What is there after a crash from here on is wiped, and the order comes again.
     intent::begin(settings, &Intent { request, donor: place.clone(), term: wanted.term }).map_err(note)?;
-    let swapped = initialize::replace(settings, &fetched.directory);
+    let swapped = initialize::replace(settings, &directory);
     swapped.map_err(|source| restoring(RestoreError::SwapData { source }))?;
     intent::finish(settings, &wanted.request).map_err(note)?;
     pursuit.member.replaced(&wanted.request);

@@ -40,7 +40,7 @@ impl Member {
             replaced_by: board.replaced_by.clone(),
             disk: board.disk,
             long_transactions: board.long_transactions.clone(),
-            archive: None,
+            archive: self.archive_state(&board.archived),
             components: if run == Some(board.components.0) { board.components.1.clone() } else { Vec::new() },
             message: message.next().unwrap_or_default().to_owned(),
         }

@@ -83,6 +83,9 @@ const STAGING: &[&str] = &[
     // It holds little at a time, beside a member or in a Pod that is smaller than one.
     "--innodb-buffer-pool-size=128M",
     "--server-id=4294967295",
+    // What is applied to it comes from files that are fetched again after a crash.
+    "--relay-log=restore",
+    "--innodb-flush-log-at-trx-commit=0",
 ];
 
 /// The command line for data that serves nobody yet.

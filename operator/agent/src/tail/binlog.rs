@@ -114,6 +114,7 @@ pub struct Events {
     position: u64,
     length: u64,
     has_checksums: bool,
+    is_excerpt: bool,
     /// Whether the file was left open, so that mysqld will recover from it.
     pub is_in_use: bool,
 }
@@ -133,8 +134,15 @@ impl Events {
         }
         let input = BufReader::with_capacity(1 << 18, file);
         let position = u64::try_from(MAGIC.len()).unwrap_or_default();
-        let mut events =
-            Self { path: path.to_owned(), input, position, length, has_checksums: true, is_in_use: false };
+        let mut events = Self {
+            path: path.to_owned(),
+            input,
+            position,
+            length,
+            has_checksums: true,
+            is_excerpt: false,
+            is_in_use: false,
+        };
         events.describe()?;
         Ok(events)
     }
@@ -159,6 +167,18 @@ impl Events {
             Some(1) => true,
             _ => return Err(BinlogError::RecogniseFormat),
         };
+        Ok(())
+    }
+
+    /// The same of a file whose events were elsewhere in another one: they say where they were there.
+    pub fn of_excerpt(path: &Path) -> Result<Self, BinlogError> {
+        Ok(Self { is_excerpt: true, ..Self::open(path)? })
+    }
+
+    /// Goes on at an offset where an event begins.
+    pub fn skip_to(&mut self, offset: u64) -> Result<(), BinlogError> {
+        self.input.seek(SeekFrom::Start(offset)).map_err(|source| self.reading(source))?;
+        self.position = offset;
         Ok(())
     }
 
@@ -198,7 +218,7 @@ impl Events {
         }
         let end = self.position + size;
         // Four bytes of a position that may be longer.
-        if u64::from(number(&header, 13)) != end & u64::from(u32::MAX) {
+        if !self.is_excerpt && u64::from(number(&header, 13)) != end & u64::from(u32::MAX) {
             return Err(self.broken("it is not where it says"));
         }
         let rest = size - HEADER as u64;

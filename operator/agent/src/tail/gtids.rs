@@ -38,6 +38,12 @@ impl<'a> Bytes<'a> {
         Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
     }
 
+    fn seven(&mut self) -> Option<u64> {
+        let mut value = [0; 8];
+        value[..7].copy_from_slice(self.take(7)?);
+        Some(u64::from_le_bytes(value))
+    }
+
     fn uuid(&mut self) -> Option<String> {
         Some(uuid::Uuid::from_slice(self.take(16)?).ok()?.to_string())
     }
@@ -94,6 +100,42 @@ pub fn tagged(body: &[u8]) -> Option<Gtid> {
         tag,
         number: number >> 1,
     })
+}
+
+/// When the transaction of a `GTID_LOG_EVENT` was committed where it was first, in microseconds since 1970: after the number
+/// come a type and two logical clocks, then the time of this commit, and the first one's if it is another.
+pub fn plain_committed(body: &[u8]) -> Option<u64> {
+    const OTHER: u64 = 1 << 55;
+    let mut bytes = Bytes(body);
+    bytes.take(1 + 16 + 8 + 1 + 8 + 8)?;
+    let here = bytes.seven()?;
+    if here & OTHER == 0 { Some(here) } else { bytes.seven() }
+}
+
+/// The same for a `GTID_TAGGED_LOG_EVENT`: fields 4 and 5 are logical clocks, 6 is the time of this commit, and 7 the first
+/// one's if it is another.
+pub fn tagged_committed(body: &[u8]) -> Option<u64> {
+    let mut bytes = Bytes(body);
+    for _ in 0..3 {
+        bytes.variable()?;
+    }
+    expect(&mut bytes, 0)?;
+    bytes.variable()?;
+    expect(&mut bytes, 1)?;
+    for _ in 0..16 {
+        bytes.variable()?;
+    }
+    expect(&mut bytes, 2)?;
+    bytes.variable()?;
+    expect(&mut bytes, 3)?;
+    bytes.text()?;
+    for clock in [4, 5] {
+        expect(&mut bytes, clock)?;
+        bytes.variable()?;
+    }
+    expect(&mut bytes, 6)?;
+    let here = bytes.variable()?;
+    if bytes.variable()? == 7 { bytes.variable() } else { Some(here) }
 }
 
 fn expect(bytes: &mut Bytes<'_>, field: u64) -> Option<()> {
@@ -155,6 +197,7 @@ mod tests {
         );
         let want = Gtid { uuid: UUID.into(), tag: "mytag".into(), number: 3 };
         assert_eq!(tagged(&body), Some(want));
+        assert_eq!(tagged_committed(&body), Some(0x06_60c5_2ca7_cff1));
         for length in 0..30 {
             assert_eq!(tagged(&body[..length]), None);
         }

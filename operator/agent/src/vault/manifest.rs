@@ -17,7 +17,7 @@ struct Format {
 }
 
 /// A backup's folder as the store's client wants it.
-pub(super) fn folder_path(folder: &str) -> Result<Path, VaultError> {
+pub(crate) fn folder_path(folder: &str) -> Result<Path, VaultError> {
     let wrong = || VaultError::UseFolder { folder: folder.to_owned() };
     if folder.is_empty() || folder.starts_with('/') || folder.ends_with('/') {
         return Err(wrong());

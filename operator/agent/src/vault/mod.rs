@@ -22,7 +22,11 @@ mod unpack;
 pub use error::VaultError;
 pub use target::Patience;
 
-use objects::Objects;
+// The archive of the binlog lies in the same store, in objects of its own form.
+pub(crate) use manifest::folder_path;
+pub(crate) use objects::Objects;
+pub(crate) use seal::Seal;
+
 use pace::Pace;
 use porpoise_core::backup::{About, Manifest, Summary, TargetSecrets};
 use porpoise_crds::BackupTarget;
@@ -72,6 +76,16 @@ impl Vault {
     #[must_use]
     pub fn at_most(self, bytes_per_second: Option<NonZeroU64>) -> Self {
         Self { pace: Pace::new(bytes_per_second), ..self }
+    }
+
+    /// The objects of the target.
+    pub(crate) fn objects(&self) -> &Objects {
+        &self.objects
+    }
+
+    /// Encryption keys by name.
+    pub(crate) fn keys(&self) -> &BTreeMap<String, String> {
+        &self.keys
     }
 
     /// Stores a directory that nobody writes to as the backup `folder`. What an earlier attempt left there is removed.

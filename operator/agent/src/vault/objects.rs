@@ -17,7 +17,7 @@ const ROUNDS: usize = 5;
 
 /// A store's objects.
 #[derive(Clone)]
-pub(super) struct Objects {
+pub(crate) struct Objects {
     store: Arc<dyn ObjectStore>,
     bucket: String,
     limit: Duration,
@@ -25,7 +25,7 @@ pub(super) struct Objects {
 
 /// How writing an object that must not exist ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Created {
+pub(crate) enum Created {
     /// It is there, and ours.
     Yes,
     /// Another was there.
@@ -35,19 +35,19 @@ pub(super) enum Created {
 }
 
 impl Objects {
-    pub(super) fn new(store: Arc<dyn ObjectStore>, bucket: String, limit: Duration) -> Self {
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, bucket: String, limit: Duration) -> Self {
         Self { store, bucket, limit }
     }
 
     /// Writes an object, or writes it again.
-    pub(super) async fn put(&self, path: &Path, parts: Vec<Bytes>) -> Result<(), VaultError> {
+    pub(crate) async fn put(&self, path: &Path, parts: Vec<Bytes>) -> Result<(), VaultError> {
         let doing = || format!("write {path}");
         let put = self.store.put(path, PutPayload::from_iter(parts));
         self.within(doing, put).await?.map(drop).map_err(|error| self.explain(doing(), error))
     }
 
     /// Writes an object unless there is one.
-    pub(super) async fn create(&self, path: &Path, content: Bytes) -> Result<Created, VaultError> {
+    pub(crate) async fn create(&self, path: &Path, content: Bytes) -> Result<Created, VaultError> {
         let doing = || format!("write {path}");
         let options = PutOptions::from(PutMode::Create);
         let put = self.store.put_opts(path, content.into(), options);
@@ -61,7 +61,7 @@ impl Objects {
     }
 
     /// Reads an object of at most `most` bytes; `None` if there is none. A longer one is cut: the caller sees its length.
-    pub(super) async fn get(&self, path: &Path, most: u64) -> Result<Option<Vec<u8>>, VaultError> {
+    pub(crate) async fn get(&self, path: &Path, most: u64) -> Result<Option<Vec<u8>>, VaultError> {
         let doing = || format!("read {path}");
         match self.within(doing, self.read(path, most)).await? {
             Ok(content) => Ok(Some(content)),
@@ -84,8 +84,19 @@ impl Objects {
         Ok(content)
     }
 
+    /// The last parts of the names of all objects of a folder, in the order of names.
+    pub(crate) async fn names(&self, folder: &Path) -> Result<Vec<String>, VaultError> {
+        let doing = || format!("list {folder}");
+        let listed = self.store.list(Some(folder)).try_collect::<Vec<_>>();
+        let listed = self.within(doing, listed).await?.map_err(|error| self.explain(doing(), error))?;
+        let names = listed.iter().filter_map(|object| object.location.filename().map(str::to_owned));
+        let mut names: Vec<String> = names.collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
     /// Deletes an object; none there: fine.
-    pub(super) async fn delete(&self, path: &Path) -> Result<(), VaultError> {
+    pub(crate) async fn delete(&self, path: &Path) -> Result<(), VaultError> {
         let doing = || format!("delete {path}");
         match self.within(doing, self.store.delete(path)).await? {
             Err(error) if is_absent(&error) => Ok(()),
@@ -94,7 +105,7 @@ impl Objects {
     }
 
     /// Deletes everything in a folder that `spare` does not want kept.
-    pub(super) async fn delete_all(
+    pub(crate) async fn delete_all(
         &self,
         folder: &Path,
         spare: impl Fn(&Path) -> bool,

@@ -19,7 +19,7 @@ use std::fmt::Write as _;
 const CIPHER: &str = "AES-256-GCM";
 
 /// Seals and opens the chunks of one backup.
-pub(super) struct Seal {
+pub(crate) struct Seal {
     lock: Option<Lock>,
     about: About,
 }
@@ -30,14 +30,14 @@ struct Lock {
 }
 
 /// A chunk as it is stored.
-pub(super) struct Sealed {
-    pub(super) parts: Vec<Bytes>,
-    pub(super) entry: Chunk,
+pub(crate) struct Sealed {
+    pub(crate) parts: Vec<Bytes>,
+    pub(crate) entry: Chunk,
 }
 
 impl Seal {
     /// For a new backup.
-    pub(super) fn new(
+    pub(crate) fn new(
         about: &About,
         key_name: Option<&str>,
         keys: &BTreeMap<String, String>,
@@ -47,7 +47,7 @@ impl Seal {
     }
 
     /// For a backup that was stored.
-    pub(super) fn of(
+    pub(crate) fn of(
         about: &About,
         encryption: Option<&Encrypted>,
         keys: &BTreeMap<String, String>,
@@ -61,14 +61,14 @@ impl Seal {
     }
 
     /// What the manifest says about it.
-    pub(super) fn encrypted(&self) -> Option<Encrypted> {
+    pub(crate) fn encrypted(&self) -> Option<Encrypted> {
         self.lock
             .as_ref()
             .map(|lock| Encrypted { cipher: CIPHER.to_owned(), key_name: lock.key_name.clone() })
     }
 
     /// Encrypts a chunk, if that is wanted, and hashes what will be stored. Takes a thread for some milliseconds.
-    pub(super) fn close(&self, name: String, chunk: Vec<u8>) -> Result<Sealed, VaultError> {
+    pub(crate) fn close(&self, name: String, chunk: Vec<u8>) -> Result<Sealed, VaultError> {
         let parts = match &self.lock {
             None => vec![chunk.into()],
             Some(lock) => lock
@@ -85,7 +85,7 @@ impl Seal {
     }
 
     /// Checks what was stored against the manifest, and only then decrypts it. Takes a thread for some milliseconds.
-    pub(super) fn open(&self, entry: &Chunk, stored: Vec<u8>) -> Result<Vec<u8>, VaultError> {
+    pub(crate) fn open(&self, entry: &Chunk, stored: Vec<u8>) -> Result<Vec<u8>, VaultError> {
         let Chunk { name, bytes, sha256 } = entry;
         let damaged = |reason| VaultError::DamagedChunk { chunk: name.clone(), reason };
         let found = stored.len() as u64;

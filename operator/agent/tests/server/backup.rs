@@ -50,12 +50,12 @@ const FACTS: [&str; 9] = [
 ];
 
 /// The Pod of a Job, without Kubernetes.
-struct Job {
+pub struct Job {
     root: TempDir,
 }
 
 impl Job {
-    fn new(world: &World, member: usize) -> Self {
+    pub fn new(world: &World, member: usize) -> Self {
         let root = tempfile::tempdir().unwrap();
         for directory in ["volume", "run", "credentials", "authority", "keys"] {
             fs::create_dir_all(root.path().join(directory)).unwrap();
@@ -68,7 +68,7 @@ impl Job {
         Self { root }
     }
 
-    fn give(&self, secrets: &TargetSecrets) {
+    pub fn give(&self, secrets: &TargetSecrets) {
         for (name, value) in &secrets.credentials {
             fs::write(self.root.path().join("credentials").join(name), value).unwrap();
         }
@@ -107,7 +107,7 @@ impl Job {
     }
 
     /// Runs it to its end.
-    async fn run(&self, world: &World, job: &BackupJob) -> JobReport {
+    pub async fn run(&self, world: &World, job: &BackupJob) -> JobReport {
         let mut child = self.command(world, job).spawn().unwrap();
         let ended = tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
         let report = fs::read_to_string(self.root.path().join("report")).unwrap_or_default();
@@ -122,21 +122,21 @@ impl Job {
     }
 }
 
-fn target(store: &Server) -> BackupTarget {
+pub fn target(store: &Server) -> BackupTarget {
     let text = serde_json::json!({"s3": {"bucket": BUCKET, "endpoint": store.endpoint(), "prefix": "prod"}});
     serde_json::from_value(text).unwrap()
 }
 
-fn about(world: &World) -> About {
+pub fn about(world: &World) -> About {
     About { backup: "shop-monday".to_owned(), cluster: world.cluster.clone(), owner: "prod/shop".to_owned() }
 }
 
-fn location(world: &World, store: &Server) -> BackupLocation {
+pub fn location(world: &World, store: &Server) -> BackupLocation {
     let target = target(store);
     BackupLocation { path: folder(&target, &about(world)), target }
 }
 
-fn job(world: &World, store: &Server, donors: &[usize], key_name: Option<&str>) -> BackupJob {
+pub fn job(world: &World, store: &Server, donors: &[usize], key_name: Option<&str>) -> BackupJob {
     let donor = |index: &usize| Donor {
         instance: world.members[*index].name.clone(),
         host: world.members[*index].address.to_string(),
@@ -150,7 +150,7 @@ fn job(world: &World, store: &Server, donors: &[usize], key_name: Option<&str>) 
     }
 }
 
-fn stored(report: JobReport) -> Summary {
+pub fn stored(report: JobReport) -> Summary {
     match report {
         JobReport::Stored { summary } => summary,
         other => panic!("the backup was not stored: {other:?}"),

@@ -3,6 +3,7 @@
 
 use crate::sql;
 use jiff::Timestamp;
+use porpoise_core::backup::{ArchiveOrder, ArchiveSettings};
 use porpoise_core::mycnf;
 use porpoise_core::names::ClusterNames;
 use porpoise_core::protocol::{
@@ -286,6 +287,20 @@ impl World {
         let address = SocketAddr::new(self.members[index].address, AGENT_PORT);
         let answer = self.client.order(address, "localhost", order, Duration::from_secs(5)).await;
         answer.expect("the agent answers an order")
+    }
+
+    /// Tells a member what to archive.
+    pub async fn archive(
+        &self,
+        index: usize,
+        settings: Option<ArchiveSettings>,
+        needless: Option<String>,
+    ) -> OrderAnswer {
+        let (cluster, instance) = (self.cluster.clone(), self.members[index].name.clone());
+        let order = ArchiveOrder { cluster, instance, settings, needless };
+        let answer =
+            self.client.archive(self.agent_address(index), "localhost", &order, Duration::from_secs(5));
+        answer.await.expect("the agent answers")
     }
 
     /// Orders on the member's present state.

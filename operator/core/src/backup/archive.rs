@@ -7,6 +7,7 @@ use super::{About, TargetSecrets};
 use porpoise_crds::BackupTarget;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use std::fmt::Write as _;
 
 /// Name of the folder beside the backups of a cluster. No backup is called so: names of objects have no underscore.
 pub const ARCHIVE_FOLDER: &str = "_binlogs";
@@ -37,7 +38,13 @@ impl ArchiveSettings {
     pub fn digest(&self) -> String {
         // It has a JSON form, and no key in it is anything but text.
         let text = serde_json::to_vec(self).unwrap_or_default();
-        Sha256::digest(text).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        let bytes: [u8; 32] = Sha256::digest(text).into();
+        let (half, _) = bytes.split_at(16);
+        half.iter().fold(String::new(), |mut text, byte| {
+            // Writing to a text cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
     }
 }
 

@@ -8,6 +8,30 @@ pub fn copy_identity() -> Statement {
     Statement::new("copy_identity", "SELECT @@GLOBAL.version AS version, @@GLOBAL.gtid_executed AS gtid_set")
 }
 
+/// Every transaction that is committed, and those of them that are in no binlog file.
+pub fn binlog_sets() -> Statement {
+    Statement::new("binlog_sets", "SELECT @@GLOBAL.gtid_executed AS executed, @@GLOBAL.gtid_purged AS purged")
+}
+
+/// Makes files of the server's relay log, from `first` on, what is to be applied: a channel whose source is never asked.
+pub fn apply_files(first: &str) -> Result<Statement, QuoteError> {
+    let first = quote::literal(first)?;
+    let sql = format!(
+        "CHANGE REPLICATION SOURCE TO SOURCE_HOST = 'archive.invalid', RELAY_LOG_FILE = {first}, RELAY_LOG_POS = 4"
+    );
+    Ok(Statement::new("apply_files", sql))
+}
+
+/// What keeps the applier from going on; no row if nothing does.
+pub fn applier_errors() -> Statement {
+    Statement::new(
+        "applier_errors",
+        "SELECT LAST_ERROR_MESSAGE AS message FROM performance_schema.replication_applier_status_by_worker \
+         WHERE LAST_ERROR_NUMBER <> 0 UNION ALL SELECT LAST_ERROR_MESSAGE FROM \
+         performance_schema.replication_applier_status_by_coordinator WHERE LAST_ERROR_NUMBER <> 0",
+    )
+}
+
 /// Tables with rows of their own, those of the server included. Its schemas of views and of counters have none.
 pub fn all_tables() -> Statement {
     Statement::new(

@@ -1,0 +1,44 @@
+//! Removing segments that every backup that is kept holds already.
+
+use super::ArchiveError;
+use super::segment::{self, Name};
+use super::store::Store;
+use porpoise_core::gtid::GtidSet;
+
+/// Segments that are removed at a time; the next time goes on.
+const MOST: usize = 1_000;
+
+/// Removes the oldest segments up to the first one with something that is not in `needless`. The newest one always stays: it
+/// tells where the archive ends. Gives how many were removed.
+pub async fn prune(store: &Store, needless: &str) -> Result<usize, ArchiveError> {
+    let needless = segment::set(needless)?;
+    let names = store.names().await?;
+    let Some((_, older)) = names.split_last() else { return Ok(0) };
+    let mut removed = 0;
+    for part in older.chunk_by(|one, next| one.chain == next.chain) {
+        let count = prefix(store, part, &needless).await?;
+        for name in part.iter().take(count.min(MOST - removed)) {
+            store.remove(name).await?;
+            removed += 1;
+        }
+        if count < part.len() || removed >= MOST {
+            break;
+        }
+    }
+    Ok(removed)
+}
+
+/// How many segments of an unbroken part are needless: what they reach only grows, so the place is found by halves.
+async fn prefix(store: &Store, part: &[Name], needless: &GtidSet) -> Result<usize, ArchiveError> {
+    let (mut low, mut high) = (0, part.len());
+    while low < high {
+        let middle = low.midpoint(high);
+        let Some(name) = part.get(middle) else { break };
+        if needless.contains(&store.header(name).await?.reached()?) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
+}
