@@ -51,13 +51,12 @@ pub async fn keep_archiving(member: &Member, session: &Session) {
     loop {
         let told = orders.borrow_and_update().clone();
         let began = Instant::now();
-        let pause = match told.as_ref().zip(reign(member)) {
-            Some((told, reign)) => pass(member, session, told, reign, &mut work).await,
-            None => {
-                work = None;
-                member.tell_archived(Archived::default());
-                IDLE
-            }
+        let pause = if let Some((told, reign)) = told.as_ref().zip(reign(member)) {
+            pass(member, session, told, reign, &mut work).await
+        } else {
+            work = None;
+            member.tell_archived(Archived::default());
+            IDLE
         };
         let pause = pause.saturating_sub(began.elapsed());
         let _ = timeout(pause, orders.changed()).await;

@@ -180,8 +180,7 @@ async fn a29_a30_what_was_acknowledged_and_archived_survives_the_loss_of_every_v
     let acknowledged = writing.await.unwrap();
     let uuid = sql::text(&mut sql::inside(&world.members[successor]).await, "SELECT @@server_uuid").await;
     let about = restoring(&world, &store, RestorePoint::Latest);
-    let lost = Arc::get_mut(&mut world).unwrap();
-    for member in &mut lost.members {
+    for member in &mut Arc::get_mut(&mut world).unwrap().members {
         member.lose_volume();
     }
 
