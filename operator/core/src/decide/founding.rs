@@ -7,6 +7,7 @@ use crate::validate::Cluster;
 use crate::view::{ClusterView, Look, RestoreLook};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use porpoise_crds::{Operation, OperationKind, Quorum, QuorumMember};
+use sha2::{Digest as _, Sha256};
 
 /// Decides while no claim is recorded.
 pub(super) fn step(cluster: &Cluster, view: &ClusterView) -> Step {
@@ -73,7 +74,7 @@ fn found(cluster: &Cluster, view: &ClusterView) -> Step {
             }
         }
         // A backup holds the term records of its cluster: what is written now is newer than all of them.
-        (ServerPhase::Running, Some(data)) if first.replaced_by == restore_request(cluster) => {
+        (ServerPhase::Running, Some(data)) if is_restored(cluster, first) => {
             term = data.history.max(first.promised) + 1;
         }
         (ServerPhase::Running, Some(_)) => {
@@ -135,9 +136,23 @@ fn restoring(cluster: &Cluster, view: &ClusterView, first: &MemberState) -> Opti
     Some(Step::order(Situation::Founding, vec![order], reason))
 }
 
-/// Each cluster is restored into once.
+/// Each cluster is restored into once, to one point in time: another point is another wish.
 fn restore_request(cluster: &Cluster) -> String {
-    format!("restore-{}", cluster.uid)
+    let bootstrap = cluster.spec.bootstrap.as_ref();
+    let point = bootstrap.and_then(|bootstrap| bootstrap.restore.point_in_time.as_ref());
+    let Some(point) = point else { return format!("restore-{}", cluster.uid) };
+    // It has a JSON form: four fields of text, time and truth.
+    let text = serde_json::to_vec(point).unwrap_or_default();
+    let digest: String = Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("restore-{}-{digest}", cluster.uid)
+}
+
+/// Whether the data is what the spec wants restored. `spec.bootstrap` may be removed at any time: whatever was restored for
+/// this cluster by then is what it begins with.
+fn is_restored(cluster: &Cluster, first: &MemberState) -> bool {
+    let wanted = restore_request(cluster);
+    let earlier = cluster.spec.bootstrap.is_none() && first.replaced_by.starts_with(&format!("{wanted}-"));
+    first.replaced_by == wanted || earlier
 }
 
 /// Orders that let a cluster take over volumes which an earlier one of the same name left on purpose.

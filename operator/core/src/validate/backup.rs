@@ -1,8 +1,14 @@
 //! Backups: what a schema cannot tell.
 
 use super::Problem;
+use super::failover::within;
+use crate::gtid::GtidSet;
 use crate::schedule::{Schedule, ScheduleError};
-use porpoise_crds::{Backup, Bootstrap, DeletionPolicy, MySQLClusterSpec};
+use porpoise_crds::{Backup, Bootstrap, DeletionPolicy, MySQLClusterSpec, PointInTime};
+use std::time::Duration;
+
+const SHORTEST_DELAY: Duration = Duration::from_millis(200);
+const LONGEST_DELAY: Duration = Duration::from_mins(60);
 
 pub(super) fn problems(spec: &MySQLClusterSpec) -> Vec<Problem> {
     let backup = spec.backup.iter().flat_map(|backup| {
@@ -12,9 +18,14 @@ pub(super) fn problems(spec: &MySQLClusterSpec) -> Vec<Problem> {
         let kept = (backup.retention.keep_last < 1).then(|| {
             Problem::new("spec.backup.retention.keepLast", "InvalidRetention", "keep at least 1 backup")
         });
-        read(backup).err().into_iter().chain(target).chain(kept)
+        let delay = &backup.binlog_archive.max_delay;
+        let field = "spec.backup.binlogArchive.maxDelay";
+        let delay = within(field, delay, SHORTEST_DELAY, LONGEST_DELAY, "200ms to 60m");
+        read(backup).err().into_iter().chain(target).chain(kept).chain(delay)
     });
-    backup.chain(spec.bootstrap.iter().filter_map(restore)).chain(last(spec)).collect()
+    let point = spec.bootstrap.iter().filter_map(|bootstrap| bootstrap.restore.point_in_time.as_ref());
+    let point = point.filter_map(|point| point_in_time(point).err());
+    backup.chain(spec.bootstrap.iter().filter_map(restore)).chain(point).chain(last(spec)).collect()
 }
 
 fn last(spec: &MySQLClusterSpec) -> Option<Problem> {
@@ -49,4 +60,35 @@ fn restore(bootstrap: &Bootstrap) -> Option<Problem> {
             "name either backupRef, a MySQLBackup of this namespace, or location, where a backup is stored";
         Problem::new("spec.bootstrap.restore", "InvalidRestore", message)
     })
+}
+
+const POINT: &str = "spec.bootstrap.restore.pointInTime";
+
+/// Exactly one field, and one that means something. Whether the archive reaches as far is seen by whoever reads it.
+fn point_in_time(point: &PointInTime) -> Result<(), Problem> {
+    let PointInTime { latest, time, gtid, before_gtid } = point;
+    let named = [latest.is_some(), time.is_some(), gtid.is_some(), before_gtid.is_some()];
+    if named.into_iter().filter(|named| *named).count() != 1 {
+        let message = "name one of latest, time, gtid and beforeGtid";
+        return Err(Problem::new(POINT, "InvalidPointInTime", message));
+    }
+    if *latest == Some(false) {
+        let message = "latest can only be true; name time, gtid or beforeGtid instead";
+        return Err(Problem::new(format!("{POINT}.latest"), "InvalidPointInTime", message));
+    }
+    for (field, text) in [("gtid", gtid), ("beforeGtid", before_gtid)] {
+        if let Some(text) = text.as_ref().filter(|text| !is_transaction(text)) {
+            let message = format!("{text:?} is no transaction; write one as UUID:NUMBER or UUID:TAG:NUMBER");
+            return Err(Problem::new(format!("{POINT}.{field}"), "InvalidPointInTime", message));
+        }
+    }
+    Ok(())
+}
+
+/// One transaction, written without ranges and spaces.
+fn is_transaction(text: &str) -> bool {
+    let number = text.rsplit(':').next().unwrap_or_default();
+    let is_plain = number.bytes().all(|byte| byte.is_ascii_digit())
+        && !text.contains(|letter: char| letter == ',' || letter.is_whitespace());
+    is_plain && GtidSet::parse(text).is_ok_and(|set| set.count() == 1)
 }

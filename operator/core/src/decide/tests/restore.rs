@@ -55,6 +55,58 @@ fn a30_a_cluster_never_begins_empty_in_the_place_of_a_restored_one() {
     world.until(Phase::Healthy);
 }
 
+/// The request that the first member is given, for this point.
+fn request(point: &serde_json::Value) -> String {
+    let mut world = world();
+    let wish = json!({"restore": {"backupRef": {"name": "shop-monday"}, "pointInTime": point}});
+    world.object.spec.bootstrap = Some(serde_json::from_value(wish).unwrap());
+    for _ in 0..20 {
+        world.passes(1);
+        for order in &world.last.orders {
+            if let Action::Restore { request, .. } = &order.action {
+                return request.clone();
+            }
+        }
+    }
+    panic!("nothing is restored: {}", world.last.reason)
+}
+
+#[test]
+fn a30_another_point_in_time_is_another_wish() {
+    let gtid = "3e11fa47-71ca-11e1-9e33-c80aa9429562:7";
+    let points = [
+        json!(null),
+        json!({"latest": true}),
+        json!({"time": "2026-11-21T10:00:00Z"}),
+        json!({"time": "2026-11-21T10:00:01Z"}),
+        json!({"gtid": gtid}),
+        json!({"beforeGtid": gtid}),
+    ];
+    let requests: Vec<String> = points.iter().map(request).collect();
+    assert_eq!(requests[0], "restore-c1a5ter", "as operators before this one called it");
+    let different: std::collections::BTreeSet<&String> = requests.iter().collect();
+    assert_eq!(different.len(), points.len(), "{requests:?}");
+    assert_eq!(requests[2], request(&points[2]), "and the same point the same wish");
+}
+
+/// `spec.bootstrap` may be removed at any time, also between the restore and the first claim.
+#[test]
+fn a30_what_was_restored_counts_also_without_the_wish() {
+    let mut world = world();
+    let wish = json!({"restore": {"backupRef": {"name": "shop-monday"}, "pointInTime": {"latest": true}}});
+    world.object.spec.bootstrap = Some(serde_json::from_value(wish).unwrap());
+    for _ in 0..20 {
+        world.passes(1);
+        if world.last.orders.iter().any(|order| matches!(order.action, Action::Restore { .. })) {
+            break;
+        }
+    }
+    assert_eq!(world.status().quorum, None);
+    world.object.spec.bootstrap = None;
+    world.until(Phase::Healthy);
+    assert!(world.status().term.unwrap() > 7);
+}
+
 /// What an empty volume was given once is never given again, whatever happens to the member.
 #[test]
 fn a30_a_member_that_loses_its_volume_is_cloned_and_not_restored() {

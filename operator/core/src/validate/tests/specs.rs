@@ -42,6 +42,60 @@ fn storage_table() {
 }
 
 #[test]
+fn a29_the_delay_of_the_archive_has_bounds() {
+    let delay = |text: &str| json!({"backup": {"target": {"s3": {"bucket": "safe"}}, "binlogArchive": {"maxDelay": text}}});
+    let field = "spec.backup.binlogArchive.maxDelay";
+    assert_all_refused(
+        ["100ms", "199ms", "61m", "0s", "", "1h", "soon"].map(|text| {
+            (delay(text), (field, "InvalidDuration", "write a time of 200ms to 60m, such as 1s"))
+        }),
+    );
+    for text in ["200ms", "1s", "60m"] {
+        assert_eq!(problems(&object(&delay(text))), [], "{text}");
+    }
+}
+
+#[test]
+fn a30_a_point_in_time_is_one_that_means_something() {
+    const POINT: &str = "spec.bootstrap.restore.pointInTime";
+    const GTID: &str = "spec.bootstrap.restore.pointInTime.gtid";
+    let transaction = "3e11fa47-71ca-11e1-9e33-c80aa9429562:7";
+    let restore = |point: &Value| json!({"bootstrap": {"restore": {"backupRef": {"name": "shop-a"}, "pointInTime": point}}});
+    let gtid = |text: &str| (restore(&json!({"gtid": text})), (GTID, "InvalidPointInTime", "UUID:NUMBER"));
+    let one = (POINT, "InvalidPointInTime", "name one of latest, time, gtid and beforeGtid");
+    assert_all_refused([
+        (restore(&json!({})), one),
+        (restore(&json!({"latest": true, "gtid": transaction})), one),
+        (restore(&json!({"latest": false, "time": "2026-11-21T10:00:00Z"})), one),
+        (
+            restore(&json!({"latest": false})),
+            ("spec.bootstrap.restore.pointInTime.latest", "InvalidPointInTime", "latest can only be true"),
+        ),
+        (
+            restore(&json!({"beforeGtid": "7"})),
+            ("spec.bootstrap.restore.pointInTime.beforeGtid", "InvalidPointInTime", "UUID:NUMBER"),
+        ),
+        gtid(""),
+        gtid("3e11fa47-71ca-11e1-9e33-c80aa9429562"),
+        gtid("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-7"),
+        gtid("3e11fa47-71ca-11e1-9e33-c80aa9429562:7-7"),
+        gtid("3e11fa47-71ca-11e1-9e33-c80aa9429562:1:3"),
+        gtid("3e11fa47-71ca-11e1-9e33-c80aa9429562:0"),
+        gtid("3e11fa47-71ca-11e1-9e33-c80aa9429562:9999999999999999999"),
+        gtid("3e11fa47-71ca-11e1-9e33-c80aa9429562:7,"),
+        gtid(" 3e11fa47-71ca-11e1-9e33-c80aa9429562:7"),
+    ]);
+    for point in [
+        json!({"latest": true}),
+        json!({"time": "2026-11-21T10:00:00Z"}),
+        json!({"gtid": transaction}),
+        json!({"beforeGtid": "3E11FA47-71CA-11E1-9E33-C80AA9429562:tag_1:7"}),
+    ] {
+        assert_eq!(problems(&object(&restore(&point))), [], "{point}");
+    }
+}
+
+#[test]
 fn resources_table() {
     assert_all_refused([
         (
