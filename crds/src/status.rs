@@ -333,6 +333,17 @@ pub struct BackupsStatus {
     /// The first time of the schedule that no backup has answered with success yet. Absent while nothing is owed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_since: Option<Time>,
+    /// The earliest moment that the cluster can be restored to: when the oldest verified backup was complete that the archived
+    /// binlog goes on from without a gap. Absent: there is none, so nothing can be restored to a point in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restorable_from: Option<Time>,
+    /// The latest moment that the cluster can be restored to: everything that was committed before it is stored. Written every
+    /// 30 seconds or when something else changes, so more may be stored by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restorable_to: Option<Time>,
+    /// Since when the binlog is not archived as `spec.backup.binlogArchive` asks. Absent: it is. `BackupReady` says why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive_failing_since: Option<Time>,
     /// The last `spec.backup.onDemand.requestId` that a backup was made for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,

@@ -4,6 +4,7 @@ use crate::kubernetes::{CallError, bounded, chain};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
+use porpoise_core::backup::ArchiveOrder;
 use porpoise_core::names::{AGENT_PORT, ClusterNames};
 use porpoise_core::protocol::{MemberState, Order, OrderAnswer};
 use porpoise_link::certificates::Validity;
@@ -158,6 +159,17 @@ pub async fn order(
     order: &Order,
 ) -> Result<OrderAnswer, AgentError> {
     let answer = client.order(address(member)?, &names.host(member.instance), order, ORDER_LIMIT).await;
+    answer.map_err(|source| failed(member, source))
+}
+
+/// Tells a member what is to be archived.
+pub async fn archive(
+    client: &AgentClient,
+    names: &ClusterNames,
+    member: Member<'_>,
+    order: &ArchiveOrder,
+) -> Result<OrderAnswer, AgentError> {
+    let answer = client.archive(address(member)?, &names.host(member.instance), order, ORDER_LIMIT).await;
     answer.map_err(|source| failed(member, source))
 }
 

@@ -1,6 +1,7 @@
 //! What is remembered of each cluster between passes. Losing it costs time, never safety.
 
 use jiff::Timestamp;
+use porpoise_core::backup::{FoundSecrets, SecretNeed};
 use porpoise_core::view::{Ages, RestoreLook, Trouble};
 use porpoise_link::client::STATE_LIMIT;
 use std::collections::{BTreeSet, HashMap};
@@ -48,6 +49,10 @@ pub struct Memory {
     pub namespace: Option<(Instant, bool)>,
     /// What a new cluster begins with, and when that was read.
     pub restore: Option<(Instant, RestoreLook)>,
+    /// The Secrets that it takes to archive the binlog.
+    pub archive: Option<ArchiveSecrets>,
+    /// When an agent did not take what it was told about the archive, and why.
+    pub archive_refusal: Option<(Instant, String)>,
     /// Objects that were found equal to what was wanted: by title, their resourceVersion and the digest of the wish.
     pub settled: HashMap<String, (String, String)>,
     /// When the endpoint of writes was changed.
@@ -56,6 +61,17 @@ pub struct Memory {
     pub moments: HashMap<Timestamp, Instant>,
     /// The state that the metrics show, with namespace and name.
     pub state: Option<(String, String, &'static str)>,
+}
+
+/// Secrets that were read for the archive. Not to be printed.
+#[derive(Clone)]
+pub struct ArchiveSecrets {
+    /// When they are read again.
+    pub due: Instant,
+    /// What was asked for.
+    pub needs: Vec<SecretNeed>,
+    /// What was found, or which one cannot be read.
+    pub found: Result<FoundSecrets, String>,
 }
 
 impl Memories {
@@ -100,6 +116,13 @@ impl Memory {
         let now = Instant::now();
         self.moments.retain(|moment, _| moments.contains(moment));
         moments.iter().map(|moment| (*moment, now - *self.moments.entry(*moment).or_insert(now))).collect()
+    }
+
+    /// Something that it takes to archive is missing: it is looked for again after this time at the latest.
+    pub fn look_for_archive_within(&mut self, pause: Duration) {
+        if let Some(known) = &mut self.archive {
+            known.due = known.due.min(Instant::now() + pause);
+        }
     }
 
     /// Whether this Event is news. The same one is told again after a while only.

@@ -77,6 +77,9 @@ pub struct Metrics {
     due_since: Family<ClusterLabels, Gauge>,
     next_run: Family<ClusterLabels, Gauge>,
     last_failed: Family<ClusterLabels, Gauge>,
+    archive_delay: Family<ClusterLabels, Gauge>,
+    archive_failing: Family<ClusterLabels, Gauge>,
+    restorable: Family<ClusterLabels, Gauge>,
     leader: Gauge,
     missing_crds: Family<CrdLabel, Gauge>,
 }
@@ -98,6 +101,9 @@ impl Default for Metrics {
             due_since: Family::default(),
             next_run: Family::default(),
             last_failed: Family::default(),
+            archive_delay: Family::default(),
+            archive_failing: Family::default(),
+            restorable: Family::default(),
             leader: Gauge::default(),
             missing_crds: Family::default(),
         };
@@ -146,11 +152,32 @@ impl Metrics {
             "Whether the backup that ended last failed",
             self.last_failed.clone(),
         );
+        self.register_archive();
+        let registry = &mut self.registry;
         registry.register("leader", "1 while this process leads", self.leader.clone());
         registry.register(
             "crd_missing",
             "1 for a missing CustomResourceDefinition",
             self.missing_crds.clone(),
+        );
+    }
+
+    fn register_archive(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "cluster_archive_delay_seconds",
+            "Age of the moment until which everything that was committed is archived",
+            self.archive_delay.clone(),
+        );
+        registry.register(
+            "cluster_archive_failing",
+            "Whether the binlog is not archived as it should be",
+            self.archive_failing.clone(),
+        );
+        registry.register(
+            "cluster_restorable_seconds",
+            "Length of the time that a cluster can be restored to any moment of",
+            self.restorable.clone(),
         );
     }
 
@@ -222,16 +249,29 @@ impl Metrics {
             (&self.next_run, moment(backup.and_then(|backup| backup.next_run.as_ref()))),
             (&self.last_failed, backup.and(status).map(|status| i64::from(has_failed(status)))),
         ];
-        for (gauge, number) in numbers {
-            match number {
-                Some(number) => {
-                    gauge.get_or_create(&labels).set(number);
-                }
-                None => {
-                    gauge.remove(&labels);
-                }
-            }
-        }
+        show(&labels, numbers);
+    }
+
+    /// How the archive of a cluster stands. What is not known has no number.
+    pub fn archive(
+        &self,
+        namespace: &str,
+        name: &str,
+        status: Option<&MySQLClusterStatus>,
+        delay: Option<Duration>,
+    ) {
+        let labels = ClusterLabels { namespace: namespace.to_owned(), name: name.to_owned() };
+        let backup = status.and_then(|status| status.backup.as_ref());
+        let failing = backup.map(|backup| backup.archive_failing_since.is_some());
+        let window = backup.and_then(|backup| {
+            Some(backup.restorable_to.as_ref()?.0.duration_since(backup.restorable_from.as_ref()?.0))
+        });
+        let numbers = [
+            (&self.archive_delay, delay.map(|delay| i64::try_from(delay.as_secs()).unwrap_or(i64::MAX))),
+            (&self.archive_failing, failing.map(i64::from)),
+            (&self.restorable, window.map(|window| window.as_secs())),
+        ];
+        show(&labels, numbers);
     }
 
     /// All metrics as text.
@@ -249,10 +289,31 @@ impl Metrics {
     }
 }
 
-/// Whether the backup that ended last failed.
+/// A number that is not known is not shown.
+fn show<const COUNT: usize>(
+    labels: &ClusterLabels,
+    numbers: [(&Family<ClusterLabels, Gauge>, Option<i64>); COUNT],
+) {
+    for (gauge, number) in numbers {
+        match number {
+            Some(number) => {
+                gauge.get_or_create(labels).set(number);
+            }
+            None => {
+                gauge.remove(labels);
+            }
+        }
+    }
+}
+
+/// Whether the backup that ended last failed. The archive has a number of its own.
 fn has_failed(status: &MySQLClusterStatus) -> bool {
     let ready: &'static str = ConditionType::BackupReady.into();
-    status.conditions.iter().any(|one| one.type_ == ready && one.status == "False")
+    let of_archive = |reason: &str| ["ArchiveFailing", "ArchiveBroken"].contains(&reason);
+    status
+        .conditions
+        .iter()
+        .any(|one| one.type_ == ready && one.status == "False" && !of_archive(&one.reason))
 }
 
 #[cfg(test)]
@@ -266,6 +327,31 @@ mod tests {
         let backup =
             serde_json::json!({"lastSuccess": "1970-01-01T00:01:40Z", "dueSince": "1970-01-01T00:02:40Z"});
         serde_json::from_value(serde_json::json!({"backup": backup, "conditions": [condition]})).unwrap()
+    }
+
+    #[test]
+    fn the_archive_has_numbers_of_its_own() {
+        let metrics = Metrics::default();
+        let mut status = backed_up("False");
+        status.conditions[0].reason = "ArchiveFailing".to_owned();
+        let backup = status.backup.as_mut().unwrap();
+        let at = |second| Some(Time(jiff::Timestamp::from_second(second).unwrap()));
+        (backup.restorable_from, backup.restorable_to) = (at(100), at(700));
+        backup.archive_failing_since = at(800);
+        metrics.backups("prod", "shop", Some(&status));
+        metrics.archive("prod", "shop", Some(&status), Some(Duration::from_millis(90_500)));
+        let text = metrics.text(&Board::default());
+        for line in [
+            "cluster_archive_delay_seconds{namespace=\"prod\",name=\"shop\"} 90",
+            "cluster_archive_failing{namespace=\"prod\",name=\"shop\"} 1",
+            "cluster_restorable_seconds{namespace=\"prod\",name=\"shop\"} 600",
+            "backup_last_failed{namespace=\"prod\",name=\"shop\"} 0",
+        ] {
+            assert!(text.contains(&format!("porpoise_{line}")), "{line}: {text}");
+        }
+        metrics.backups("prod", "shop", None);
+        metrics.archive("prod", "shop", None, None);
+        assert!(!metrics.text(&Board::default()).contains("shop"));
     }
 
     #[test]

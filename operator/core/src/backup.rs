@@ -3,15 +3,18 @@
 //! A backup is a folder of a target: chunks, and last of all `manifest.json`. Without a manifest there is no backup.
 
 mod archive;
+mod archiving;
 mod plan;
 mod secrets;
 mod source;
 mod view;
 
 pub use archive::{ARCHIVE_FOLDER, ArchiveOrder, ArchiveSettings, ArchiveState, RestorePoint};
+pub use archiving::{about, archive_needs, archive_settings, archived, longest_delay};
 pub use plan::BackupPlan;
 pub use secrets::{
-    AUTHORITY_ENTRY, CREDENTIAL_ENTRIES, Purpose, SecretNeed, need_of_encryption, needs_of_target,
+    AUTHORITY_ENTRY, CREDENTIAL_ENTRIES, FoundSecrets, Purpose, SecretNeed, need_of_encryption,
+    needs_of_target,
 };
 pub use source::{StoredBackup, stored_backup};
 

@@ -121,6 +121,9 @@ catalogue! {
     BACKUP_REMOVED, Normal, "BackupRemoved", "nothing is left in {path}";
     BACKUP_LEFT, Warning, "BackupLeft", "let go, but {path} of {target} may still hold what was stored: {reason}. Remove that folder by hand";
     BACKUP_RETIRED, Normal, "BackupRetired", "{backup} is deleted: {reason}";
+    ARCHIVE_FAILING, Warning, "ArchiveFailing", "{message}";
+    ARCHIVE_RECOVERED, Normal, "ArchiveRecovered", "the binlog is archived again, without a gap unless BackupReady says so; it had not been since {since}";
+    ARCHIVE_BROKEN, Warning, "ArchiveBroken", "{message}";
     STEP_FAILED, Warning, "StepFailed", "{message}";
     INTERNAL_ERROR, Warning, "InternalError", "{message}";
 }

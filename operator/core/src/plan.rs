@@ -1,5 +1,6 @@
 //! What the operator will do: pure data, printed before it is carried out.
 
+use crate::backup::ArchiveOrder;
 use crate::event::Event;
 use crate::protocol::Order;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -35,6 +36,8 @@ pub struct Plan {
     pub pod_metadata: BTreeMap<String, Metadata>,
     /// Volume claims to grow, by claim name, to this many bytes.
     pub claim_sizes: BTreeMap<String, u64>,
+    /// What members are told about the archive. It moves nothing, so it comes last.
+    pub archive: Vec<ArchiveOrder>,
     /// Backups to make, unless they exist already.
     pub backups: Vec<MySQLBackup>,
     /// Backups to delete, by name and UID.
@@ -44,6 +47,8 @@ pub struct Plan {
     pub status: MySQLClusterStatus,
     /// Events to emit.
     pub events: Vec<Event>,
+    /// How long ago the moment is until which everything is archived; absent: nothing is, or it is not known.
+    pub archive_delay: Option<Duration>,
     /// When to look again, at the latest.
     pub look_again: Duration,
     /// Why this plan, in a sentence for logs and `explain`.

@@ -1,10 +1,10 @@
 //! What the operator sees in one pass. Reading never fails here: a missing thing is data.
 
-use crate::backup::RestoreSource;
+use crate::backup::{ArchiveSettings, RestoreSource};
 use crate::protocol::MemberState;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use porpoise_crds::{BackupPhase, MySQLCluster};
+use porpoise_crds::{BackupLocation, BackupPhase, MySQLCluster};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -58,6 +58,12 @@ pub struct BackupSeen {
     pub message: String,
     /// It is being deleted.
     pub deleting: bool,
+    /// UID of the cluster whose data it is.
+    pub cluster: Option<String>,
+    /// Where it is stored.
+    pub location: Option<BackupLocation>,
+    /// Every transaction it holds, if its status says so.
+    pub gtid_set: Option<String>,
 }
 
 /// Why a backup was made.
@@ -228,6 +234,19 @@ pub struct References {
     pub taken_names: Vec<String>,
     /// Where `spec.bootstrap.restore` leads; absent: nothing is to be restored, or the cluster has a recorded claim already.
     pub restore: Option<RestoreLook>,
+    /// What it takes to archive the binlog; absent: it is not to be archived, or nobody has looked yet.
+    pub archive: Option<ArchiveLook>,
+    /// Why an agent did not take what it was last told about the archive, in a sentence; absent: it did.
+    pub archive_refusal: Option<String>,
+}
+
+/// What it takes to archive the binlog.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ArchiveLook {
+    /// What the primary is told.
+    Ready(Box<ArchiveSettings>),
+    /// What is missing: field and remedy, in a sentence.
+    Missing(String),
 }
 
 /// What a new cluster begins with.

@@ -1,6 +1,7 @@
 //! Carries out a plan: writes only, in a fixed order, without decisions. Each step checks its own precondition again.
 
 mod apply;
+mod archive;
 mod backup;
 mod backups;
 mod deletions;
@@ -91,6 +92,7 @@ impl<'a> Pass<'a> {
         outcome.collect(routed);
         self.mark_pods(plan, outcome).await;
         outcome.collect_all(self.grow_claims(plan).await);
+        self.tell_archive(plan).await;
     }
 }
 

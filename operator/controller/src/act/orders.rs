@@ -66,7 +66,7 @@ impl Pass<'_> {
     }
 }
 
-fn result(answer: &Result<OrderAnswer, AgentError>) -> &'static str {
+pub(super) fn result(answer: &Result<OrderAnswer, AgentError>) -> &'static str {
     match answer {
         Ok(OrderAnswer::Accepted) => "Accepted",
         Ok(OrderAnswer::Refused { .. }) => "Refused",

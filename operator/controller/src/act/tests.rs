@@ -328,3 +328,49 @@ async fn a_backup_is_retired_only_if_it_is_the_one_that_was_seen() {
     assert!(outcome.failures.is_empty(), "a successor of that name stays: {:?}", outcome.failures);
     assert_eq!(calls.all()[0].body["preconditions"]["uid"], "u1");
 }
+
+fn archive_order() -> porpoise_core::backup::ArchiveOrder {
+    porpoise_core::backup::ArchiveOrder {
+        cluster: "c1a5ter".to_owned(),
+        instance: "shop-0".to_owned(),
+        settings: None,
+        needless: None,
+    }
+}
+
+/// No agent can be called: the Secret with the CA is not there. The cluster serves on.
+#[tokio::test]
+async fn a29_what_cannot_be_told_about_the_archive_fails_no_pass_and_holds_nothing_up() {
+    let (client, calls) = server(storing);
+    let (context, _until) = context(&client);
+    let plan = Plan { objects: vec![config_map("a")], archive: vec![archive_order()], ..Plan::default() };
+    let outcome = on(&context, &observation(Freshness::Watched), &plan).await;
+    assert!(outcome.failures.is_empty() && !outcome.look_at_once && !outcome.needs_fresh_record);
+    let lines = calls.lines();
+    let asked = lines.iter().position(|line| line.ends_with("/secrets/shop-ca")).unwrap();
+    assert_eq!(asked, lines.len() - 1, "last of all: {lines:?}");
+}
+
+/// While somebody refuses, passes follow each other faster than it is worth to ask again.
+#[tokio::test(start_paused = true)]
+async fn a29_who_did_not_take_it_is_not_asked_in_every_pass() {
+    let (client, calls) = server(storing);
+    let (context, _until) = context(&client);
+    let refusal = Some((tokio::time::Instant::now(), "another cluster".to_owned()));
+    context.memories.of("c1a5ter", |memory| memory.archive_refusal = refusal);
+    let plan = Plan { archive: vec![archive_order()], ..Plan::default() };
+    on(&context, &observation(Freshness::Watched), &plan).await;
+    assert!(calls.lines().is_empty());
+    tokio::time::advance(std::time::Duration::from_secs(5)).await;
+    on(&context, &observation(Freshness::Watched), &plan).await;
+    assert_eq!(calls.lines(), ["GET /api/v1/namespaces/prod/secrets/shop-ca"]);
+}
+
+#[tokio::test]
+async fn d39_with_a_new_record_nobody_is_told_about_the_archive() {
+    let (client, calls) = server(storing);
+    let (context, _until) = context(&client);
+    let plan = Plan { record: Some(record()), archive: vec![archive_order()], ..Plan::default() };
+    on(&context, &observation(Freshness::Read), &plan).await;
+    assert_eq!(calls.lines().len(), 1, "the record alone: {:?}", calls.lines());
+}

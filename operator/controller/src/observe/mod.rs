@@ -1,7 +1,9 @@
 //! Reads everything one decision depends on. A missing thing is data; only the cluster itself must be readable.
 
+mod archive;
 mod backup;
 mod members;
+mod named;
 mod references;
 mod restore;
 mod troubles;

@@ -15,14 +15,24 @@ use std::str::FromStr;
 use crate::kinds::OwnedKind;
 
 pub(super) async fn look(context: &Context, object: &MySQLCluster) -> References {
-    let (config_map, tls_secret_keys, storage_class_exists, taken_names, restore) = tokio::join!(
+    let (config_map, tls_secret_keys, storage_class_exists, taken_names, restore, archive) = tokio::join!(
         config_map(context, object),
         tls_secret_keys(context, object),
         storage_class_exists(context, object),
         taken_names(context, object),
         super::restore::look(context, object),
+        super::archive::look(context, object),
     );
-    References { config_map, tls_secret_keys, storage_class_exists, taken_names, restore }
+    let (archive, archive_refusal) = archive;
+    References {
+        config_map,
+        tls_secret_keys,
+        storage_class_exists,
+        taken_names,
+        restore,
+        archive,
+        archive_refusal,
+    }
 }
 
 async fn config_map(context: &Context, object: &MySQLCluster) -> Option<BTreeMap<String, String>> {

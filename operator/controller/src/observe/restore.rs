@@ -3,17 +3,18 @@
 //! Read only until the cluster has a recorded claim. What is read is kept for a moment, since a founding is looked at
 //! several times a second, and never printed.
 
+use super::named::{secrets, unreadable};
 use crate::context::Context;
-use crate::kubernetes::{CallError, bounded, chain, existing};
-use k8s_openapi::api::core::v1::Secret;
+use crate::kubernetes::{bounded, existing};
 use kube::{Api, ResourceExt};
-use porpoise_core::backup::{StoredBackup, stored_backup};
+use porpoise_core::backup::stored_backup;
 use porpoise_core::view::RestoreLook;
 use porpoise_crds::{MySQLBackup, MySQLCluster, Restore};
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// The field that leads to all this.
+const FIELD: &str = "spec.bootstrap.restore";
 /// An answer is good for this long.
 const FRESH: Duration = Duration::from_secs(5);
 
@@ -40,7 +41,7 @@ async fn fresh(context: &Context, namespace: &str, restore: &Restore) -> Restore
     let source = async {
         let backup = backup(context, namespace, restore).await?;
         let stored = stored_backup(restore, backup.as_ref())?;
-        let secrets = secrets(context, namespace, &stored).await?;
+        let secrets = secrets(context, namespace, &stored.needs, FIELD).await?;
         stored.with_secrets(&secrets)
     };
     match source.await {
@@ -57,34 +58,7 @@ async fn backup(
     let Some(reference) = &restore.backup_ref else { return Ok(None) };
     let api: Api<MySQLBackup> = Api::namespaced(context.clients.general.clone(), namespace);
     existing(bounded(api.get(&reference.name)).await)
-        .map_err(|error| unreadable("MySQLBackup", &reference.name, &error))
-}
-
-async fn secrets(
-    context: &Context,
-    namespace: &str,
-    stored: &StoredBackup,
-) -> Result<BTreeMap<String, BTreeMap<String, String>>, String> {
-    let api: Api<Secret> = Api::namespaced(context.clients.general.clone(), namespace);
-    let names: BTreeSet<&String> = stored.needs.iter().map(|need| &need.name).collect();
-    let mut found = BTreeMap::new();
-    for name in names {
-        let secret = existing(bounded(api.get(name)).await);
-        if let Some(secret) = secret.map_err(|error| unreadable("Secret", name, &error))? {
-            found.insert(name.clone(), texts(secret));
-        }
-    }
-    Ok(found)
-}
-
-fn texts(secret: Secret) -> BTreeMap<String, String> {
-    let data = secret.data.unwrap_or_default().into_iter();
-    data.filter_map(|(key, value)| Some((key, String::from_utf8(value.0).ok()?))).collect()
-}
-
-/// Not known is not absent: the cluster must not begin empty because of it.
-fn unreadable(kind: &str, name: &str, error: &CallError) -> String {
-    format!("spec.bootstrap.restore: {kind} {name} cannot be read now ({}); tried again", chain(error))
+        .map_err(|error| unreadable(FIELD, "MySQLBackup", &reference.name, &error))
 }
 
 #[cfg(test)]

@@ -78,6 +78,7 @@ pub fn gone(context: &Context, uid: &str) {
         context.metrics.state(&namespace, &name, Some(state), None);
         context.metrics.members(&namespace, &name, None);
         context.metrics.backups(&namespace, &name, None);
+        context.metrics.archive(&namespace, &name, None, None);
     }
     context.memories.forget(uid);
     context.agents.forget(uid);
@@ -96,6 +97,7 @@ fn state(context: &Context, object: &MySQLCluster, plan: &Plan, outcome: &Outcom
     context.metrics.state(&key.namespace, &key.name, before.map(|(_, _, state)| state), state);
     context.metrics.members(&key.namespace, &key.name, state.map(|_| members(object, plan)));
     context.metrics.backups(&key.namespace, &key.name, Some(&plan.status));
+    context.metrics.archive(&key.namespace, &key.name, Some(&plan.status), plan.archive_delay);
 }
 
 fn members(object: &MySQLCluster, plan: &Plan) -> Members {

@@ -111,6 +111,9 @@ fn seen(object: &GuardedBackup) -> Option<(ClusterKey, String, BackupSeen)> {
         verified: status.is_some_and(|status| status.verified == Some(true)),
         message: status.map(|status| status.message.clone()).unwrap_or_default(),
         deleting: metadata.deletion_timestamp.is_some(),
+        cluster: status.and_then(|status| status.cluster.clone()),
+        location: status.and_then(|status| status.location.clone()),
+        gtid_set: status.and_then(|status| status.gtid_set.clone()),
     };
     Some((ClusterKey { namespace, name: backup.spec.cluster_ref.name.clone() }, metadata.name.clone()?, seen))
 }

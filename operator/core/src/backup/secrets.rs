@@ -1,7 +1,11 @@
 //! The Secrets that a target and its encryption need: what must be in them, and what to say if it is not.
 
+use super::TargetSecrets;
 use porpoise_crds::{BackupEncryption, BackupTarget, LocalReference};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Entries of Secrets, by name of the Secret; one that does not exist is absent.
+pub type FoundSecrets = BTreeMap<String, BTreeMap<String, String>>;
 
 /// Entries of a Secret with a store's credentials; `sessionToken` may be there too.
 pub const CREDENTIAL_ENTRIES: [&str; 2] = ["accessKeyId", "secretAccessKey"];
@@ -60,6 +64,31 @@ pub fn need_of_encryption(encryption: &BackupEncryption, field: &str) -> SecretN
         name: encryption.key_secret_ref.name.clone(),
         entries: vec![encryption.key_name.clone()],
     }
+}
+
+/// What the needs ask for, put together.
+///
+/// # Errors
+/// What is missing, in sentences.
+pub(super) fn gathered(needs: &[SecretNeed], found: &FoundSecrets) -> Result<TargetSecrets, String> {
+    let missing = |need: &SecretNeed| {
+        need.missing(found.get(&need.name).map(|entries| entries.keys().cloned().collect()).as_ref())
+    };
+    let missing: Vec<String> = needs.iter().filter_map(missing).collect();
+    if !missing.is_empty() {
+        return Err(missing.join("; "));
+    }
+    let mut secrets = TargetSecrets::default();
+    for need in needs {
+        let entries = found.get(&need.name).cloned().unwrap_or_default();
+        match need.purpose {
+            Purpose::Credentials => secrets.credentials = entries,
+            Purpose::Authority => secrets.authority = entries.get(AUTHORITY_ENTRY).cloned(),
+            // Older keys too: what was archived before a change of the key is read with them.
+            Purpose::Keys => secrets.keys = entries,
+        }
+    }
+    Ok(secrets)
 }
 
 impl SecretNeed {

@@ -1,9 +1,8 @@
 //! Where `spec.bootstrap.restore` leads.
 
-use super::secrets::{AUTHORITY_ENTRY, Purpose, SecretNeed, need_of_encryption, needs_of_target};
-use super::{RestorePoint, RestoreSource, TargetSecrets};
+use super::secrets::{FoundSecrets, Purpose, SecretNeed, gathered, need_of_encryption, needs_of_target};
+use super::{RestorePoint, RestoreSource};
 use porpoise_crds::{BackupLocation, BackupPhase, MySQLBackup, PointInTime, Restore};
-use std::collections::BTreeMap;
 
 /// What the field is called.
 const FIELD: &str = "spec.bootstrap.restore";
@@ -102,26 +101,8 @@ impl StoredBackup {
     ///
     /// # Errors
     /// What is missing, in sentences.
-    pub fn with_secrets(
-        self,
-        found: &BTreeMap<String, BTreeMap<String, String>>,
-    ) -> Result<RestoreSource, String> {
-        let missing = |need: &SecretNeed| {
-            need.missing(found.get(&need.name).map(|entries| entries.keys().cloned().collect()).as_ref())
-        };
-        let missing: Vec<String> = self.needs.iter().filter_map(missing).collect();
-        if !missing.is_empty() {
-            return Err(missing.join("; "));
-        }
-        let mut secrets = TargetSecrets::default();
-        for need in &self.needs {
-            let entries = found.get(&need.name).cloned().unwrap_or_default();
-            match need.purpose {
-                Purpose::Credentials => secrets.credentials = entries,
-                Purpose::Authority => secrets.authority = entries.get(AUTHORITY_ENTRY).cloned(),
-                Purpose::Keys => secrets.keys = entries,
-            }
-        }
+    pub fn with_secrets(self, found: &FoundSecrets) -> Result<RestoreSource, String> {
+        let secrets = gathered(&self.needs, found)?;
         Ok(RestoreSource { location: self.location, secrets, point: self.point })
     }
 }
@@ -130,6 +111,7 @@ impl StoredBackup {
 mod tests {
     use super::*;
     use serde_json::{Value, json};
+    use std::collections::BTreeMap;
 
     fn restore(value: Value) -> Restore {
         serde_json::from_value(value).unwrap()
@@ -202,6 +184,28 @@ mod tests {
         assert_eq!(source.secrets.authority.as_deref(), Some("PEM"));
         assert_eq!(source.secrets.keys.len(), 2, "older keys are kept: they may be the ones that are needed");
         assert!(!format!("{source:?}").contains("s3cr3t"));
+    }
+
+    #[test]
+    fn a30_every_kind_of_point_in_time_goes_with_the_source() {
+        let gtid = "3e11fa47-71ca-11e1-9e33-c80aa9429562:7";
+        for (wanted, point) in [
+            (json!({"latest": true}), RestorePoint::Latest),
+            (
+                json!({"time": "2026-11-21T11:00:00+01:00"}),
+                RestorePoint::Time { time: "2026-11-21T10:00:00Z".to_owned() },
+            ),
+            (json!({"gtid": gtid}), RestorePoint::Gtid { gtid: gtid.to_owned() }),
+            (json!({"beforeGtid": gtid}), RestorePoint::BeforeGtid { gtid: gtid.to_owned() }),
+        ] {
+            let named = restore(json!({
+                "location": {"target": {"s3": {"bucket": "safe"}}, "path": "a/b"}, "pointInTime": wanted,
+            }));
+            let source = stored_backup(&named, None).unwrap().with_secrets(&BTreeMap::new()).unwrap();
+            assert_eq!(source.point, Some(point), "{wanted}");
+        }
+        let none = restore(json!({"location": {"target": {"s3": {"bucket": "safe"}}, "path": "a/b"}}));
+        assert_eq!(stored_backup(&none, None).unwrap().point, None);
     }
 
     #[test]

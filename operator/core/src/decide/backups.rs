@@ -33,6 +33,9 @@ pub(super) fn plan(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) {
         last_success: newest(|_| true),
         last_verified: newest(|backup| backup.verified),
         request_id: before.request_id.clone(),
+        restorable_from: before.restorable_from.clone(),
+        restorable_to: before.restorable_to.clone(),
+        archive_failing_since: before.archive_failing_since.clone(),
         ..BackupsStatus::default()
     };
     request(cluster, spec, view, &mut status, plan);
@@ -42,7 +45,7 @@ pub(super) fn plan(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) {
 }
 
 /// Complete, and to stay.
-fn is_good(backup: &BackupSeen) -> bool {
+pub(super) fn is_good(backup: &BackupSeen) -> bool {
     backup.phase == Some(BackupPhase::Succeeded) && !backup.deleting
 }
 

@@ -3,7 +3,7 @@
 use super::rollout::{self, Rollout};
 use super::roster::{Roster, reigns_in};
 use super::step::{Situation, Step, recorded};
-use super::{backups, changeover, quorum, status};
+use super::{archive, backups, changeover, quorum, status};
 use crate::build;
 use crate::names::{READS_LABEL, ROLE_LABEL, ordinal};
 use crate::plan::{Deletion, Desired, Metadata, Plan};
@@ -45,6 +45,7 @@ pub(super) fn plan(cluster: &Cluster, view: &ClusterView, mut plan: Plan) -> Pla
     plan.events.extend(step.events.iter().cloned());
     plan.reason.clone_from(&step.reason);
     backups::plan(cluster, view, &mut plan);
+    archive::plan(cluster, view, &mut plan);
     status::report(cluster, view, &step, &mut plan);
     changeover::remember(view, plan.record.as_ref(), &mut plan.status);
     if step.request.is_some() {

@@ -2,6 +2,7 @@
 //! should be and says how things stand.
 
 mod alarm;
+mod archive;
 pub mod backup;
 mod backups;
 mod changeover;

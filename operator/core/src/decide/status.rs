@@ -2,7 +2,7 @@
 
 use super::roster::{Roster, reigns_in};
 use super::step::{Situation, Step};
-use super::{alarm, backups, components, rollout};
+use super::{alarm, archive, backups, components, rollout};
 use crate::condition::{self, ConditionType, News};
 use crate::event;
 use crate::plan::Plan;
@@ -53,7 +53,7 @@ pub(super) fn report(cluster: &Cluster, view: &ClusterView, step: &Step, plan: &
     let ready = instances.iter().filter(|instance| instance.ready).count();
     let phase = phase(cluster, view, step, plan, ready);
     let mut facts = facts(cluster, view, step, phase, ready);
-    facts.extend(backups::fact(cluster, view));
+    facts.extend(backups::fact(cluster, view).map(|news| archive::with_archive(news, view, plan)));
     let status = &mut plan.status;
     let current =
         status.primary.as_deref().and_then(|name| view.answer(name)).and_then(|state| state.version.clone());

@@ -52,6 +52,7 @@ fn seen(origin: BackupOrigin, phase: BackupPhase, completed: &str) -> BackupSeen
         verified: phase == BackupPhase::Succeeded,
         message: "the bucket is full".to_owned(),
         deleting: false,
+        ..BackupSeen::default()
     }
 }
 

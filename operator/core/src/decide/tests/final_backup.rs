@@ -51,6 +51,7 @@ fn seen(view: &ClusterView, phase: BackupPhase) -> BackupSeen {
         verified: phase == BackupPhase::Succeeded,
         message: "the bucket is full".to_owned(),
         deleting: false,
+        ..BackupSeen::default()
     }
 }
 

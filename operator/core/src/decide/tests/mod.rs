@@ -1,5 +1,6 @@
 //! The decisions, run against a small world whose members obey at once.
 
+mod archive;
 mod backups;
 mod bad_states;
 mod components;
