@@ -106,6 +106,14 @@ fn f9_alerts_on_backups_end_with_the_next_good_one() {
     }
 }
 
+/// It is about the archive only: a failed backup has alerts of its own.
+#[test]
+fn a29_a_failing_archive_alerts_by_a_number_of_its_own() {
+    let alert = alerts().into_iter().find(|alert| alert.text.contains("archive-behind.md")).unwrap();
+    assert!(alert.expression().contains("porpoise_cluster_archive_failing"));
+    assert!(!alert.expression().contains("porpoise_backup_"));
+}
+
 /// What heals by itself within seconds wakes nobody; that a Pod started anew is no symptom at all.
 #[test]
 fn f21_no_alert_is_about_one_restart() {
@@ -120,6 +128,7 @@ fn f21_no_alert_is_about_one_restart() {
         "PorpoiseBackupOverdue",
         "PorpoiseNoRecentBackup",
         "PorpoiseNoVerifiedBackup",
+        "PorpoiseArchiveBehind",
     ];
     assert_eq!(alerts().iter().map(|alert| alert.name.as_str()).collect::<Vec<_>>(), wanted);
     for alert in alerts() {

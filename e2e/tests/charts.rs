@@ -150,7 +150,7 @@ async fn f21_alerts_and_monitors_render_where_their_api_is_known() {
     let objects = rendered(SHAPES[4]).await;
     let of_kind = |kind: &str| objects.iter().filter(|object| object["kind"] == kind).collect::<Vec<_>>();
     let rules = of_kind("PrometheusRule")[0]["spec"]["groups"][0]["rules"].as_array().unwrap().clone();
-    assert_eq!(rules.len(), 10);
+    assert_eq!(rules.len(), 11);
     for rule in rules {
         let summary = rule["annotations"]["summary"].as_str().unwrap();
         assert!(!summary.contains('`') && rule["expr"].is_string() && rule["for"].is_string(), "{rule}");

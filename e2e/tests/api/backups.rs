@@ -51,9 +51,13 @@ async fn a29_the_backups_of_a_cluster_are_checked() {
     assert_eq!((&backup["timeZone"], &backup["from"]), (&json!("UTC"), &json!("PreferReplica")));
     assert_eq!(backup["retention"]["keepLast"], 7);
     assert_eq!(backup["target"]["s3"]["forcePathStyle"], true);
+    assert_eq!(backup["binlogArchive"], json!({"mode": "Continuous", "maxDelay": "1s"}));
     for (case, change) in [
         ("a schedule", json!({"schedule": "0 3 * * *", "timeZone": "Europe/Berlin"})),
         ("a request", json!({"onDemand": {"requestId": "before-migration"}})),
+        ("no archive", json!({"binlogArchive": {"mode": "Off"}})),
+        ("the shortest delay", json!({"binlogArchive": {"maxDelay": "200ms"}})),
+        ("the longest delay", json!({"binlogArchive": {"maxDelay": "60m"}})),
         ("a key", json!({"encryption": {"keySecretRef": {"name": "keys"}, "keyName": "2026-11"}})),
         (
             "a store",
@@ -80,6 +84,10 @@ async fn a29_the_backups_of_a_cluster_are_checked() {
         ("a request in capitals", json!({"onDemand": {"requestId": "Now"}}), "should match"),
         ("a long request", json!({"onDemand": {"requestId": "a".repeat(21)}}), "may not be more than 20"),
         ("an unknown source", json!({"from": "Anybody"}), "Unsupported value"),
+        ("a short delay", json!({"binlogArchive": {"maxDelay": "100ms"}}), "the delay must be 200ms or more"),
+        ("a long delay", json!({"binlogArchive": {"maxDelay": "61m"}}), "the time must be 60m or less"),
+        ("no delay", json!({"binlogArchive": {"maxDelay": "soon"}}), "should match"),
+        ("an unknown archive", json!({"binlogArchive": {"mode": "Now"}}), "Unsupported value"),
         ("a key without a Secret", json!({"encryption": {"keyName": "a"}}), "keySecretRef: Required value"),
     ] {
         rejects(&api, case, with_backup(change), why).await;
@@ -100,4 +108,34 @@ async fn a30_a_restore_names_one_backup() {
     }
     let outside = json!({"location": {"target": {"s3": {"bucket": "safe"}}, "path": "/shop"}});
     rejects(&api, "a path from the root", restore(outside), "should match").await;
+}
+
+#[tokio::test]
+async fn a30_a_point_in_time_is_one_thing_that_means_something() {
+    let api = api().await;
+    let to = |point: Value| {
+        let restore = json!({"backupRef": {"name": "shop-a"}, "pointInTime": point});
+        with(json!({"bootstrap": {"restore": restore}}))
+    };
+    let gtid = "3e11fa47-71ca-11e1-9e33-c80aa9429562:7";
+    for (case, point) in [
+        ("all there is", json!({"latest": true})),
+        ("a time", json!({"time": "2026-11-21T10:00:00Z"})),
+        ("a time of a zone", json!({"time": "2026-11-21T11:00:00.5+01:00"})),
+        ("a transaction", json!({"gtid": gtid})),
+        ("up to one with a tag", json!({"beforeGtid": "3E11FA47-71CA-11E1-9E33-C80AA9429562:tag_1:7"})),
+    ] {
+        accepts(&api, case, to(point)).await;
+    }
+    for (case, point, why) in [
+        ("nothing", json!({}), "name one of latest, time, gtid and beforeGtid"),
+        ("two", json!({"latest": true, "gtid": gtid}), "name one of latest, time, gtid and beforeGtid"),
+        ("not the latest", json!({"latest": false}), "latest can only be true"),
+        ("a day", json!({"time": "2026-11-21"}), "pointInTime.time"),
+        ("a set", json!({"gtid": "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-7"}), "should match"),
+        ("two transactions", json!({"gtid": format!("{gtid},{gtid}")}), "should match"),
+        ("a number alone", json!({"beforeGtid": "7"}), "should match"),
+    ] {
+        rejects(&api, case, to(point), why).await;
+    }
 }

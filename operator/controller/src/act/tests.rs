@@ -367,7 +367,7 @@ async fn a29_who_did_not_take_it_is_not_asked_in_every_pass() {
 }
 
 #[tokio::test]
-async fn d39_with_a_new_record_nobody_is_told_about_the_archive() {
+async fn a29_with_a_new_record_nobody_is_told_about_the_archive() {
     let (client, calls) = server(storing);
     let (context, _until) = context(&client);
     let plan = Plan { record: Some(record()), archive: vec![archive_order()], ..Plan::default() };

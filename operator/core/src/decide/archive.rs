@@ -131,15 +131,12 @@ fn is_beside(view: &ClusterView, spec: &Backup, name: &str, backup: &BackupSeen)
 fn window(view: &ClusterView, reached: Option<Timestamp>, status: &mut BackupsStatus) {
     let backups = beside(view);
     let begins = open_primary(view).and_then(|primary| begins(primary.archive.as_ref()?));
-    let from = match &begins {
-        Some(begins) => {
-            let can_go_on = |backup: &&&BackupSeen| held(backup).is_some_and(|held| held.contains(begins));
-            backups.iter().filter(can_go_on).filter_map(|backup| backup.completed).min()
-        }
-        None => {
-            let before = status.restorable_from.as_ref().map(|time| time.0);
-            before.filter(|before| backups.iter().any(|backup| backup.completed == Some(*before)))
-        }
+    let from = if let Some(begins) = &begins {
+        let can_go_on = |backup: &&&BackupSeen| held(backup).is_some_and(|held| held.contains(begins));
+        backups.iter().filter(can_go_on).filter_map(|backup| backup.completed).min()
+    } else {
+        let before = status.restorable_from.as_ref().map(|time| time.0);
+        before.filter(|before| backups.iter().any(|backup| backup.completed == Some(*before)))
     };
     let to = reached.or_else(|| status.restorable_to.as_ref().map(|time| time.0));
     let (from, to) = from.zip(to).filter(|(from, to)| from <= to).unzip();
@@ -230,22 +227,25 @@ pub(super) fn with_archive(news: News, view: &ClusterView, plan: &mut Plan) -> N
         },
         (Standing::Off, _) | (Standing::Unknown, None) => return news,
     };
-    let told = joined(news, reason, message);
+    let told = joined(&news, reason, &message);
     if told.reason == BROKEN && !was_broken(view) {
         plan.events.push(event::ARCHIVE_BROKEN.event(&[("message", &told.message)]));
     }
     told
 }
 
-fn joined(news: News, reason: &'static str, message: String) -> News {
-    let both = |first: &str, second: &str| format!("{first}; {second}");
-    match (news.status, reason) {
-        (Truth::False, _) | (Truth::Unknown, BROKEN) => {
-            News { message: both(&news.message, &message), ..news }
-        }
-        (Truth::True | Truth::Unknown, _) => {
-            News { status: Truth::False, reason, message: both(&message, &news.message), ..news }
-        }
+/// The archive makes good news bad; what is bad already keeps its reason.
+fn joined(news: &News, reason: &'static str, archive: &str) -> News {
+    let is_first = match news.status {
+        Truth::True => true,
+        // Without any backup there is nothing that could be broken.
+        Truth::Unknown => reason == FAILING,
+        Truth::False => false,
+    };
+    if is_first {
+        News::new(news.type_, Truth::False, reason, format!("{archive}; {}", news.message))
+    } else {
+        News::new(news.type_, news.status, news.reason, format!("{}; {archive}", news.message))
     }
 }
 

@@ -143,7 +143,8 @@ fn restore_request(cluster: &Cluster) -> String {
     let Some(point) = point else { return format!("restore-{}", cluster.uid) };
     // It has a JSON form: four fields of text, time and truth.
     let text = serde_json::to_vec(point).unwrap_or_default();
-    let digest: String = Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let digest = Sha256::digest(text);
+    let digest = digest.iter().take(8).fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     format!("restore-{}-{digest}", cluster.uid)
 }
 

@@ -8,7 +8,7 @@ use porpoise_crds::{Backup, Bootstrap, DeletionPolicy, MySQLClusterSpec, PointIn
 use std::time::Duration;
 
 const SHORTEST_DELAY: Duration = Duration::from_millis(200);
-const LONGEST_DELAY: Duration = Duration::from_mins(60);
+const LONGEST_DELAY: Duration = Duration::from_hours(1);
 
 pub(super) fn problems(spec: &MySQLClusterSpec) -> Vec<Problem> {
     let backup = spec.backup.iter().flat_map(|backup| {

@@ -1,4 +1,4 @@
-//! The archive of the binlog: who is told what, how far a restore can go, and what is told of it (A29, A30, D39).
+//! The archive of the binlog: who is told what, how far a restore can go, and what is told of it (A29, A30).
 
 use super::world::World;
 use crate::backup::{ARCHIVE_FOLDER, ArchiveSettings, ArchiveState, FoundSecrets, about, archive_settings};
@@ -197,7 +197,7 @@ fn a29_the_open_primary_is_told_what_it_does_not_know_and_nobody_else_is() {
 
 /// A look at every step of a failover: the archive waits until it is over, and then the new primary is told.
 #[test]
-fn d39_nobody_is_told_while_the_primary_moves_and_then_its_successor_is() {
+fn a29_nobody_is_told_while_the_primary_moves_and_then_its_successor_is() {
     let mut world = World::healthy(3);
     let backup = json!({"target": {"s3": {"bucket": "safe"}}});
     world.object.spec.backup = serde_json::from_value(backup).unwrap();
