@@ -3,7 +3,7 @@
 // The schema derive repeats each struct inside a function.
 #![allow(unreachable_pub)]
 
-use crate::backup::{Backup, Bootstrap};
+use crate::backup::{Backup, Bootstrap, Update};
 use crate::fields::{
     Durability, Failover, Mysql, NetworkPolicy, Pod, Resources, Services, Storage, Switchover, Tls,
 };
@@ -57,6 +57,9 @@ use serde::{Deserialize, Serialize};
     validation = Rule::new("!has(self.storage.deletionPolicy) || self.storage.deletionPolicy != 'BackupThenDelete' || has(self.backup)")
         .message("BackupThenDelete needs spec.backup: name a target there, or choose Retain or Delete")
         .field_path(".storage.deletionPolicy"),
+    validation = Rule::new("!has(self.update) || !has(self.update.backupBefore) || self.update.backupBefore != 'Required' || has(self.backup)")
+        .message("backupBefore: Required needs spec.backup: name a target there, or choose IfConfigured or Skip")
+        .field_path(".update.backupBefore"),
     validation = Rule::new("!has(self.bootstrap) || (has(oldSelf.bootstrap) && self.bootstrap == oldSelf.bootstrap)")
         .message("bootstrap counts only when a cluster is made; make a new cluster to restore into")
         .field_path(".bootstrap")
@@ -122,6 +125,10 @@ pub struct MySQLClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<Backup>,
 
+    /// What happens before the members are restarted with another MySQL image.
+    #[serde(default)]
+    pub update: Update,
+
     /// How a new cluster comes by its first data. Absent: it begins empty. Only at creation; it may be removed later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bootstrap: Option<Bootstrap>,
@@ -170,6 +177,7 @@ impl Default for MySQLClusterSpec {
             durability: Durability::default(),
             switchover: None,
             backup: None,
+            update: Update::default(),
             bootstrap: None,
             hibernated: false,
             paused: false,

@@ -71,6 +71,13 @@ async fn a29_the_backups_of_a_cluster_are_checked() {
     let mut with_target = with_backup(json!({}));
     merge(&mut with_target["spec"], last);
     accepts(&api, "a last backup", with_target).await;
+    let required = json!({"update": {"backupBefore": "Required", "backupMaxAge": "30m"}});
+    rejects(&api, "Required without a target", with(required.clone()), "needs spec.backup").await;
+    let mut with_target = with_backup(json!({}));
+    merge(&mut with_target["spec"], required);
+    accepts(&api, "Required", with_target).await;
+    let young = with(json!({"update": {"backupMaxAge": "10s"}}));
+    rejects(&api, "a backup that is too young", young, "1m or more").await;
     for (case, change, why) in [
         ("no target", json!({"target": {"s3": null}}), "spec.backup.target"),
         ("no bucket", json!({"target": {"s3": {"bucket": ""}}}), "spec.backup.target.s3.bucket"),

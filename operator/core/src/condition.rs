@@ -99,6 +99,21 @@ fn condition(old: &[Condition], news: News, observed_generation: i64, now: Times
     }
 }
 
+/// Puts one condition in the place of what was said about it. `old` is what is stored, for the transition time.
+pub fn replace(
+    conditions: &mut Vec<Condition>,
+    old: &[Condition],
+    news: News,
+    observed_generation: i64,
+    now: Timestamp,
+) {
+    let told = condition(old, news, observed_generation, now);
+    match conditions.iter_mut().find(|one| one.type_ == told.type_) {
+        Some(place) => *place = told,
+        None => conditions.push(told),
+    }
+}
+
 /// Equal when both tell the user the same thing, whenever it was said.
 pub fn same_news(old: &[Condition], new: &[Condition]) -> bool {
     old.len() == new.len() && new.iter().all(|n| old.iter().any(|o| same_condition(o, n)))

@@ -109,6 +109,9 @@ catalogue! {
     PAUSED, Normal, "Paused", "reconciling is stopped by spec.paused; the members go on with their fences";
     CERTIFICATES_RENEWED, Normal, "CertificatesRenewed", "the certificates were renewed; they end at {until}";
     DELETION_STARTED, Normal, "DeletionStarted", "deletion begins; volumes: {policy}";
+    UPDATE_BACKUP_STARTED, Normal, "UpdateBackupStarted", "{backup} is made before members get image {image}";
+    UPDATE_HELD, Warning, "UpdateHeld", "{message}";
+    UPDATE_WITHOUT_BACKUP, Warning, "UpdateWithoutBackup", "members go from image {from} to {to} without a backup, since there is no spec.backup";
     FINAL_BACKUP_STARTED, Normal, "FinalBackupStarted", "{backup} is made before the volumes are deleted; the members run on until it is verified, for 10 minutes at most";
     FINAL_BACKUP_FAILED, Warning, "FinalBackupFailed", "{reason}; so the volumes are kept. Delete their claims by hand if the data may go";
     VOLUMES_RETAINED, Normal, "VolumesRetained", "volume claims are kept: {claims}. A new cluster of this name takes them over";

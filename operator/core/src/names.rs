@@ -62,7 +62,7 @@ pub const RETAINED_BY: &str = "mysql.porpoise.dev/retained-by";
 
 /// Label with the name of the `MySQLBackup`, on its Jobs and their Pods.
 pub const BACKUP_LABEL: &str = "mysql.porpoise.dev/backup";
-/// Label on a `MySQLBackup` that says why the operator made it: `schedule`, `request` or `deletion`.
+/// Label on a `MySQLBackup` that says why the operator made it: `schedule`, `request`, `update` or `deletion`.
 pub const ORIGIN_LABEL: &str = "mysql.porpoise.dev/origin";
 /// Name of the volume of a backup's Job, mounted where a member has its own.
 pub const STAGING_VOLUME: &str = "staging";
@@ -155,6 +155,15 @@ impl ClusterNames {
     pub fn final_backup(&self, uid: &str) -> String {
         let short: String = uid.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
         self.backup(&format!("final-{}", short.to_ascii_lowercase()))
+    }
+    /// The backup that is made before members get `image`: the first, or a later one when that is too old.
+    pub fn backup_before(&self, image: &str, attempt: usize) -> String {
+        let digest = Sha256::digest(image.as_bytes());
+        let digest = digest.iter().take(4).fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+        match attempt {
+            0 | 1 => self.backup(&format!("before-{digest}")),
+            later => self.backup(&format!("before-{digest}-{later}")),
+        }
     }
     /// Instance (and Pod) with this ordinal.
     pub fn instance(&self, ordinal: u32) -> String {

@@ -73,6 +73,8 @@ pub struct Cluster {
     pub max_read_lag: Duration,
     /// When backups are made, if there is a schedule.
     pub schedule: Option<Schedule>,
+    /// How old the backup may be that an update asks for.
+    pub backup_max_age: Duration,
     /// Rendered `my.cnf`.
     pub my_cnf: String,
     /// The rest of the spec, checked.
@@ -207,6 +209,7 @@ fn assemble(object: &MySQLCluster, references: &References, settings: &Settings)
         max_apply_lag: failover::duration(&spec.failover.max_apply_lag).unwrap_or_default(),
         max_read_lag: reads::max_lag(&spec.services.replicas),
         schedule: backup::schedule(&spec),
+        backup_max_age: failover::duration(&spec.update.backup_max_age).unwrap_or_default(),
         my_cnf: my_cnf(&spec, &mysql_settings, storage_bytes),
         mysql_settings,
         inherited_labels: inherited::labels(meta),

@@ -73,6 +73,8 @@ pub enum BackupOrigin {
     Schedule,
     /// By `onDemand`: it stays until somebody deletes it.
     Request,
+    /// Because members are to get another image: it stays until somebody deletes it.
+    Update,
     /// Because the cluster is being deleted: it stays until somebody deletes it.
     Deletion,
     /// By somebody.
@@ -86,6 +88,7 @@ impl BackupOrigin {
         match self {
             Self::Schedule => Some("schedule"),
             Self::Request => Some("request"),
+            Self::Update => Some("update"),
             Self::Deletion => Some("deletion"),
             Self::Hand => None,
         }
@@ -93,7 +96,7 @@ impl BackupOrigin {
 
     /// From the label.
     pub fn of_label(label: Option<&str>) -> Self {
-        let ours = [Self::Schedule, Self::Request, Self::Deletion]
+        let ours = [Self::Schedule, Self::Request, Self::Update, Self::Deletion]
             .into_iter()
             .find(|origin| origin.label() == label);
         ours.unwrap_or_default()

@@ -124,9 +124,10 @@ pub(super) fn wish(
         spec: MySQLBackupSpec {
             cluster_ref: LocalReference { name: names.cluster().to_owned() },
             deletion_policy: match origin {
-                BackupOrigin::Schedule | BackupOrigin::Request | BackupOrigin::Hand => {
-                    BackupDeletionPolicy::Delete
-                }
+                BackupOrigin::Schedule
+                | BackupOrigin::Request
+                | BackupOrigin::Update
+                | BackupOrigin::Hand => BackupDeletionPolicy::Delete,
                 // It is all that is left of the data.
                 BackupOrigin::Deletion => BackupDeletionPolicy::Retain,
             },

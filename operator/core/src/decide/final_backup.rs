@@ -6,8 +6,8 @@
 //! First the primary turns its clients away, and then it is itself what is copied: nothing that it acknowledged is missing.
 
 use super::backups::wish;
-use super::living;
-use crate::condition::{self, ConditionType, News};
+use super::{living, status};
+use crate::condition::{ConditionType, News};
 use crate::event;
 use crate::names::ClusterNames;
 use crate::plan::{Deletion, Plan};
@@ -140,7 +140,7 @@ pub(super) fn wait(
         format!("waiting for the primary to turn its clients away; the last backup {name} begins after that")
     };
     let news = News::new(ConditionType::Progressing, true, "FinalBackup", plan.reason.clone());
-    tell(view, news, &mut plan);
+    status::tell(view, news, &mut plan);
     plan
 }
 
@@ -211,18 +211,6 @@ pub(super) fn give_up(view: &ClusterView, names: &ClusterNames, reason: &str, mu
         plan.retired_backups.push((name, seen.uid.clone()));
     }
     let message = format!("{reason}{KEPT}");
-    tell(view, News::new(ConditionType::BackupReady, false, GIVEN_UP, message), &mut plan);
+    status::tell(view, News::new(ConditionType::BackupReady, false, GIVEN_UP, message), &mut plan);
     plan
-}
-
-/// Puts one condition in the place of what was said before.
-fn tell(view: &ClusterView, news: News, plan: &mut Plan) {
-    let generation = view.object.metadata.generation.unwrap_or(0);
-    let old = &mut plan.status.conditions;
-    for told in condition::conditions(old, vec![news], generation, view.now) {
-        match old.iter_mut().find(|one| one.type_ == told.type_) {
-            Some(place) => *place = told,
-            None => old.push(told),
-        }
-    }
 }

@@ -3,6 +3,7 @@
 use super::rollout::{self, Rollout};
 use super::roster::{Roster, reigns_in};
 use super::step::{Situation, Step, recorded};
+use super::update_gate::{self, Hold};
 use super::{archive, backups, changeover, quorum, status};
 use crate::build;
 use crate::names::{READS_LABEL, ROLE_LABEL, ordinal};
@@ -34,7 +35,7 @@ pub(super) fn plan(cluster: &Cluster, view: &ClusterView, mut plan: Plan) -> Pla
         return plan;
     }
     let step = protocol(cluster, view, &mut plan);
-    objects(cluster, view, &step, &mut plan);
+    let hold = objects(cluster, view, &step, &mut plan);
     // In the middle of a failover labels would only follow every step of it.
     if !matches!(step.situation, Situation::Sealing | Situation::Promoting) {
         plan.pod_metadata = pod_metadata(cluster, view);
@@ -47,6 +48,9 @@ pub(super) fn plan(cluster: &Cluster, view: &ClusterView, mut plan: Plan) -> Pla
     backups::plan(cluster, view, &mut plan);
     archive::plan(cluster, view, &mut plan);
     status::report(cluster, view, &step, &mut plan);
+    if let Some(hold) = hold {
+        update_gate::tell(view, hold, &mut plan);
+    }
     changeover::remember(view, plan.record.as_ref(), &mut plan.status);
     if step.request.is_some() {
         plan.status.switchover.clone_from(&step.request);
@@ -79,8 +83,8 @@ pub(super) fn protocol(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) -
     }
 }
 
-/// Owned objects in the order of apply (architecture.md §3).
-fn objects(cluster: &Cluster, view: &ClusterView, step: &Step, plan: &mut Plan) {
+/// Owned objects in the order of apply (architecture.md §3), and what holds back an update of the image.
+fn objects(cluster: &Cluster, view: &ClusterView, step: &Step, plan: &mut Plan) -> Option<Hold> {
     plan.secrets = true;
     let mut objects = vec![
         Desired::ConfigMap(Box::new(build::config_map(cluster))),
@@ -92,14 +96,19 @@ fn objects(cluster: &Cluster, view: &ClusterView, step: &Step, plan: &mut Plan) 
     }
     objects.push(Desired::Service(Box::new(build::members_service(cluster))));
     objects.push(Desired::PodDisruptionBudget(Box::new(build::disruption_budget(cluster))));
-    let stateful_set = build::stateful_set(
+    let mut stateful_set = build::stateful_set(
         cluster,
         &build::PodInputs::of(&view.object),
         replicas(cluster, view),
         view.stateful_set.as_ref(),
     );
+    let hold = update_gate::pass(cluster, view, &mut stateful_set, plan);
     if view.stateful_set.as_ref().is_some_and(|stored| claim_template_differs(cluster, stored)) {
-        plan.deletions.push(Deletion::StatefulSet { name: cluster.names.cluster().to_owned(), orphan: true });
+        // While an update is held the old image stands in the stored one only.
+        if hold.is_none() {
+            let name = cluster.names.cluster().to_owned();
+            plan.deletions.push(Deletion::StatefulSet { name, orphan: true });
+        }
     } else {
         objects.push(Desired::StatefulSet(Box::new(stateful_set)));
     }
@@ -114,6 +123,7 @@ fn objects(cluster: &Cluster, view: &ClusterView, step: &Step, plan: &mut Plan) 
     };
     objects.extend(slice.map(|slice| Desired::EndpointSlice(Box::new(slice))));
     plan.objects = objects;
+    hold
 }
 
 /// The claim template cannot be changed in place: the `StatefulSet` is replaced around its running Pods.

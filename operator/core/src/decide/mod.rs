@@ -27,6 +27,7 @@ mod status;
 mod step;
 #[cfg(test)]
 mod tests;
+mod update_gate;
 
 use crate::names::ClusterNames;
 use crate::plan::Plan;

@@ -80,6 +80,13 @@ fn settle(view: &ClusterView, status: &mut MySQLClusterStatus, facts: Vec<News>)
     );
 }
 
+/// Says one thing in another way than [`report`] did.
+pub(super) fn tell(view: &ClusterView, news: News, plan: &mut Plan) {
+    let old = view.object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let generation = view.object.metadata.generation.unwrap_or(0);
+    condition::replace(&mut plan.status.conditions, old, news, generation, view.now);
+}
+
 fn selector_text(cluster: &Cluster) -> String {
     let pairs: Vec<String> =
         crate::build::selector_labels(cluster).iter().map(|(key, value)| format!("{key}={value}")).collect();

@@ -4,11 +4,15 @@ use super::Problem;
 use super::failover::within;
 use crate::gtid::GtidSet;
 use crate::schedule::{Schedule, ScheduleError};
-use porpoise_crds::{Backup, Bootstrap, DeletionPolicy, MySQLClusterSpec, PointInTime};
+use porpoise_crds::{Backup, BackupBefore, Bootstrap, DeletionPolicy, MySQLClusterSpec, PointInTime};
 use std::time::Duration;
 
 const SHORTEST_DELAY: Duration = Duration::from_millis(200);
 const LONGEST_DELAY: Duration = Duration::from_hours(1);
+
+/// Bounds of `spec.update.backupMaxAge`.
+const YOUNGEST: Duration = Duration::from_mins(1);
+const OLDEST: Duration = Duration::from_hours(24);
 
 pub(super) fn problems(spec: &MySQLClusterSpec) -> Vec<Problem> {
     let backup = spec.backup.iter().flat_map(|backup| {
@@ -25,7 +29,12 @@ pub(super) fn problems(spec: &MySQLClusterSpec) -> Vec<Problem> {
     });
     let point = spec.bootstrap.iter().filter_map(|bootstrap| bootstrap.restore.point_in_time.as_ref());
     let point = point.filter_map(|point| point_in_time(point).err());
-    backup.chain(spec.bootstrap.iter().filter_map(restore)).chain(point).chain(last(spec)).collect()
+    backup
+        .chain(spec.bootstrap.iter().filter_map(restore))
+        .chain(point)
+        .chain(last(spec))
+        .chain(before_update(spec))
+        .collect()
 }
 
 fn last(spec: &MySQLClusterSpec) -> Option<Problem> {
@@ -91,4 +100,15 @@ fn is_transaction(text: &str) -> bool {
     let is_plain = number.bytes().all(|byte| byte.is_ascii_digit())
         && !text.contains(|letter: char| letter == ',' || letter.is_whitespace());
     is_plain && GtidSet::parse(text).is_ok_and(|set| set.count() == 1)
+}
+
+fn before_update(spec: &MySQLClusterSpec) -> Vec<Problem> {
+    let needed = spec.update.backup_before == BackupBefore::Required;
+    let missing = (needed && spec.backup.is_none()).then(|| {
+        let message = "Required needs spec.backup: name a target there, or choose IfConfigured or Skip";
+        Problem::new("spec.update.backupBefore", "BackupMissing", message)
+    });
+    let age = &spec.update.backup_max_age;
+    let age = within("spec.update.backupMaxAge", age, YOUNGEST, OLDEST, "1m to 1440m");
+    missing.into_iter().chain(age).collect()
 }

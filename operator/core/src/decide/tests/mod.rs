@@ -13,4 +13,5 @@ mod protocol;
 mod rejoin;
 mod restore;
 mod schedules;
+mod update_gate;
 mod world;

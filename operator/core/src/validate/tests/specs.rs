@@ -96,6 +96,25 @@ fn a30_a_point_in_time_is_one_that_means_something() {
 }
 
 #[test]
+fn update_table() {
+    assert_all_refused([
+        (
+            json!({"update": {"backupBefore": "Required"}}),
+            ("spec.update.backupBefore", "BackupMissing", "needs spec.backup"),
+        ),
+        (json!({"update": {"backupMaxAge": "0s"}}), ("spec.update.backupMaxAge", "InvalidDuration", "1m to")),
+        (
+            json!({"update": {"backupMaxAge": "1441m"}}),
+            ("spec.update.backupMaxAge", "InvalidDuration", "1440m"),
+        ),
+        (
+            json!({"update": {"backupMaxAge": "soon"}}),
+            ("spec.update.backupMaxAge", "InvalidDuration", "1m to"),
+        ),
+    ]);
+}
+
+#[test]
 fn resources_table() {
     assert_all_refused([
         (

@@ -1,0 +1,192 @@
+//! The gate before members get another image.
+
+use super::world::World;
+use crate::build::{self, PodInputs};
+use crate::decide;
+use crate::fixture;
+use crate::plan::{Deletion, Desired, Plan};
+use crate::view::{BackupOrigin, BackupSeen, ClusterView};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use porpoise_crds::{BackupBefore, BackupPhase};
+use serde_json::json;
+
+const OLD: &str = "mysql:9.7";
+const NEW: &str = "mysql:9.7.2";
+
+/// A Healthy cluster with a target that shall get another image.
+fn updating() -> ClusterView {
+    let mut view = World::healthy(3).view();
+    let old = fixture::cluster_of(&view.object);
+    view.stateful_set = Some(build::stateful_set(&old, &PodInputs::default(), 3, None));
+    view.object.metadata.creation_timestamp = Some(Time("2026-11-01T00:00:00Z".parse().unwrap()));
+    view.object.spec.backup = serde_json::from_value(json!({"target": {"s3": {"bucket": "safe"}}})).unwrap();
+    view.object.spec.image = Some(NEW.to_owned());
+    view
+}
+
+fn decided(view: &ClusterView) -> Plan {
+    decide::plan(view, &fixture::settings())
+}
+
+fn template_image(plan: &Plan) -> Option<String> {
+    plan.objects.iter().find_map(|object| match object {
+        Desired::StatefulSet(set) => {
+            set.spec.as_ref()?.template.spec.as_ref()?.containers.first()?.image.clone()
+        }
+        _ => None,
+    })
+}
+
+fn names(plan: &Plan) -> Vec<String> {
+    plan.backups.iter().filter_map(|backup| backup.metadata.name.clone()).collect()
+}
+
+fn progressing(plan: &Plan) -> (String, String, String) {
+    let found = plan.status.conditions.iter().find(|one| one.type_ == "Progressing").unwrap();
+    (found.status.clone(), found.reason.clone(), found.message.clone())
+}
+
+fn seen(view: &ClusterView, phase: BackupPhase, minutes_ago: i64) -> BackupSeen {
+    let then = view.now - jiff::SignedDuration::from_mins(minutes_ago);
+    BackupSeen {
+        uid: "bac4up".to_owned(),
+        created: Some(then),
+        origin: BackupOrigin::Update,
+        phase: Some(phase),
+        completed: phase.is_over().then_some(then),
+        verified: phase == BackupPhase::Succeeded,
+        message: "the bucket is full".to_owned(),
+        deleting: false,
+    }
+}
+
+fn has(plan: &Plan, reason: &str) -> bool {
+    plan.events.iter().any(|event| event.reason == reason)
+}
+
+#[test]
+fn d15_the_old_image_stays_in_the_template_until_a_backup_is_verified() {
+    let mut view = updating();
+    let plan = decided(&view);
+    let name = names(&plan).pop().unwrap();
+    assert!(name.starts_with("shop-before-"), "{name}");
+    assert_eq!(json!(plan.backups[0])["metadata"]["labels"]["mysql.porpoise.dev/origin"], "update");
+    assert_eq!(template_image(&plan).as_deref(), Some(OLD));
+    assert_eq!(progressing(&plan).1, "BackupRequired");
+    for phase in [BackupPhase::Pending, BackupPhase::Running] {
+        view.backups.insert(name.clone(), seen(&view, phase, 1));
+        let plan = decided(&view);
+        assert!(plan.backups.is_empty(), "{phase:?}");
+        assert_eq!(template_image(&plan).as_deref(), Some(OLD), "{phase:?}");
+    }
+    view.backups.insert(name, seen(&view, BackupPhase::Succeeded, 0));
+    let plan = decided(&view);
+    assert_eq!(template_image(&plan).as_deref(), Some(NEW));
+    assert_ne!(progressing(&plan).1, "BackupRequired");
+}
+
+#[test]
+fn d15_a_young_backup_of_this_cluster_will_do() {
+    type Change = fn(&mut BackupSeen);
+    let cases: [(&str, i64, Change, &str); 6] = [
+        ("young", 9, |_| (), NEW),
+        ("old", 11, |_| (), OLD),
+        ("from the future", -5, |_| (), OLD),
+        ("not verified", 1, |backup| backup.verified = false, OLD),
+        ("on its way out", 1, |backup| backup.deleting = true, OLD),
+        (
+            "of a former cluster",
+            1,
+            |backup| backup.created = Some("2026-10-31T00:00:00Z".parse().unwrap()),
+            OLD,
+        ),
+    ];
+    for (case, minutes, change, want) in cases {
+        let mut view = updating();
+        let mut backup = seen(&view, BackupPhase::Succeeded, minutes);
+        change(&mut backup);
+        view.backups.insert("by-hand".to_owned(), backup);
+        assert_eq!(template_image(&decided(&view)).as_deref(), Some(want), "{case}");
+    }
+    let mut patient = updating();
+    patient.object.spec.update.backup_max_age = "30m".to_owned();
+    patient.backups.insert("by-hand".to_owned(), seen(&patient, BackupPhase::Succeeded, 29));
+    assert_eq!(template_image(&decided(&patient)).as_deref(), Some(NEW));
+}
+
+#[test]
+fn d15_a_failed_backup_changes_nothing_and_says_what_to_do() {
+    let mut view = updating();
+    let name = names(&decided(&view)).pop().unwrap();
+    view.backups.insert(name, seen(&view, BackupPhase::Failed, 1));
+    let plan = decided(&view);
+    assert_eq!(template_image(&plan).as_deref(), Some(OLD));
+    assert!(plan.backups.is_empty() && has(&plan, "UpdateHeld"));
+    let (status, reason, message) = progressing(&plan);
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "BackupFailed"));
+    assert!(message.contains("the bucket is full") && message.contains("Skip"), "{message}");
+    view.backups.insert("by-hand".to_owned(), seen(&view, BackupPhase::Succeeded, 1));
+    assert_eq!(template_image(&decided(&view)).as_deref(), Some(NEW));
+}
+
+#[test]
+fn d15_a_backup_that_became_too_old_is_followed_by_another() {
+    let mut view = updating();
+    let first = names(&decided(&view)).pop().unwrap();
+    view.backups.insert(first.clone(), seen(&view, BackupPhase::Succeeded, 60));
+    assert_eq!(names(&decided(&view)), [format!("{first}-2")]);
+}
+
+#[test]
+fn d15_skip_and_no_target_go_on() {
+    let mut skipped = updating();
+    skipped.object.spec.update.backup_before = BackupBefore::Skip;
+    let plan = decided(&skipped);
+    assert_eq!(template_image(&plan).as_deref(), Some(NEW));
+    assert!(plan.backups.is_empty() && !has(&plan, "UpdateWithoutBackup"));
+    let mut bare = updating();
+    bare.object.spec.backup = None;
+    let plan = decided(&bare);
+    assert_eq!(template_image(&plan).as_deref(), Some(NEW));
+    assert!(has(&plan, "UpdateWithoutBackup"));
+    let mut unborn = updating();
+    unborn.object.status.as_mut().unwrap().quorum = None;
+    assert_eq!(template_image(&decided(&unborn)).as_deref(), Some(NEW), "there is no data yet");
+}
+
+#[test]
+fn d15_other_changes_need_no_backup() {
+    let mut view = updating();
+    view.object.spec.image = None;
+    view.object.spec.mysql.config.insert("max_connections".to_owned(), "77".to_owned());
+    let plan = decided(&view);
+    assert!(plan.backups.is_empty());
+    let template = |set: &k8s_openapi::api::apps::v1::StatefulSet| set.spec.clone().unwrap().template;
+    let before = template(view.stateful_set.as_ref().unwrap());
+    let changed = plan.objects.iter().any(|object| match object {
+        Desired::StatefulSet(set) => template(set) != before,
+        _ => false,
+    });
+    assert!(changed, "the new settings go on");
+}
+
+#[test]
+fn d15_a_held_stateful_set_is_not_replaced_for_larger_volumes() {
+    let mut view = updating();
+    view.object.spec.storage.size = Quantity("30Gi".to_owned());
+    let plan = decided(&view);
+    let replaced = |plan: &Plan| plan.deletions.iter().any(|one| matches!(one, Deletion::StatefulSet { .. }));
+    assert!(!replaced(&plan) && template_image(&plan).is_none());
+    view.backups.insert("by-hand".to_owned(), seen(&view, BackupPhase::Succeeded, 1));
+    assert!(replaced(&decided(&view)));
+}
+
+#[test]
+fn d15_a_hibernated_cluster_wakes_with_the_old_image_first() {
+    let mut view = updating();
+    view.object.spec.hibernated = true;
+    let plan = decided(&view);
+    assert!(plan.backups.is_empty());
+    assert_eq!(template_image(&plan).as_deref(), Some(OLD));
+}
