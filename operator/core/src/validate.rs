@@ -12,7 +12,7 @@ mod naming;
 mod network;
 mod pod;
 mod reads;
-mod release;
+pub(crate) mod release;
 pub(crate) mod resources;
 mod storage;
 mod tls;

@@ -194,6 +194,8 @@ pub struct PodView {
     pub role: Option<String>,
     /// Value of the reads label is `true`.
     pub reads: bool,
+    /// Image of MySQL it was made with.
+    pub image: Option<String>,
 }
 
 /// What matters of a node.

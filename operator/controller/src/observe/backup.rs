@@ -2,6 +2,7 @@
 //! depend on is asked for by name, so that no decision hangs on an old answer.
 
 use super::{ObserveError, troubles};
+use crate::cache::ClusterKey;
 use crate::context::Context;
 use crate::facts::owner;
 use crate::kubernetes::{CallError, bounded, existing};
@@ -65,6 +66,7 @@ impl Look<'_> {
             cluster: None,
             namespace_terminating: false,
             others: self.others(),
+            images: self.images(),
             store: None,
             removal: None,
             secrets: BTreeMap::new(),
@@ -79,12 +81,17 @@ impl Look<'_> {
         self.context.backup_memories.of(&uid, |memory| memory.ages(&[moment])).of(moment)
     }
 
+    fn cluster(&self) -> ClusterKey {
+        ClusterKey { namespace: self.namespace.clone(), name: self.object.spec.cluster_ref.name.clone() }
+    }
+
+    fn images(&self) -> BTreeMap<String, String> {
+        let pods = self.context.caches.pods.all(&self.cluster()).into_iter();
+        pods.filter_map(|(instance, pod)| Some((instance, pod.view.image.clone()?))).collect()
+    }
+
     fn others(&self) -> Vec<Rival> {
-        let cluster = crate::cache::ClusterKey {
-            namespace: self.namespace.clone(),
-            name: self.object.spec.cluster_ref.name.clone(),
-        };
-        let all = self.context.caches.backups.all(&cluster).into_iter();
+        let all = self.context.caches.backups.all(&self.cluster()).into_iter();
         let others = all.filter(|(name, _)| *name != self.object.name_any());
         others
             .map(|(name, other)| Rival {

@@ -1,11 +1,11 @@
 //! From a watched object to what is kept of it.
 
-use super::slim::{ContainerStatus, PodStatus, SlimClaim, SlimJob, SlimPod};
+use super::slim::{Container, ContainerStatus, PodStatus, SlimClaim, SlimJob, SlimPod};
 use crate::cache::ClusterKey;
 use crate::facts::{Existing, Marks, PodFacts, cluster_of, ordinal_in};
 use kube::ResourceExt;
 use kube::core::{DynamicObject, ObjectMeta};
-use porpoise_core::names::{BACKUP_LABEL, DATA_VOLUME, READS_LABEL, RETAINED_BY, ROLE_LABEL};
+use porpoise_core::names::{BACKUP_LABEL, CONTAINER, DATA_VOLUME, READS_LABEL, RETAINED_BY, ROLE_LABEL};
 use porpoise_core::quantity::Amount;
 use porpoise_core::view::{ClaimView, PodView, TroubleKind};
 
@@ -54,6 +54,7 @@ pub(super) fn pod(pod: SlimPod) -> Option<Kept<PodFacts>> {
     let view = PodView {
         uid: pod.metadata.uid.clone().unwrap_or_default(),
         address: status.pod_ip.clone().filter(|address| !address.is_empty()),
+        image: image(pod.spec.containers),
         node: pod.spec.node_name,
         ready: condition(&status, "Ready") == Some("True"),
         terminating: pod.metadata.deletion_timestamp.is_some(),
@@ -70,6 +71,11 @@ pub(super) fn pod(pod: SlimPod) -> Option<Kept<PodFacts>> {
         view,
     };
     Some((key, name, facts))
+}
+
+/// As the Pod was made with it: what the node says of it may be another name of the same image.
+fn image(containers: Vec<Container>) -> Option<String> {
+    containers.into_iter().find(|container| container.name == CONTAINER)?.image
 }
 
 fn label(metadata: &ObjectMeta, name: &str) -> Option<String> {
@@ -125,7 +131,7 @@ mod tests {
                 // A Pod's controller is the StatefulSet, so the label counts.
                 "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "StatefulSet", "name": "shop", "uid": "s", "controller": true }],
             },
-            "spec": { "nodeName": "n1", "containers": [] },
+            "spec": { "nodeName": "n1", "containers": [{ "name": "mysql", "image": "mysql:9.7" }] },
             "status": status,
         }))
         .unwrap())
@@ -146,6 +152,7 @@ mod tests {
             revision: Some("shop-5c".to_owned()),
             role: Some("primary".to_owned()),
             reads: false,
+            image: Some("mysql:9.7".to_owned()),
         };
         assert_eq!(facts.view, want);
     }

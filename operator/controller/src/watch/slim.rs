@@ -40,6 +40,14 @@ pub(super) fn claim_resource() -> ApiResource {
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct PodSpec {
     pub(super) node_name: Option<String>,
+    pub(super) containers: Vec<Container>,
+}
+
+#[derive(Deserialize, Serialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Container {
+    pub(super) name: String,
+    pub(super) image: Option<String>,
 }
 
 #[derive(Deserialize, Serialize, Clone, Debug, Default)]

@@ -25,6 +25,8 @@ pub struct BackupView {
     pub store: Option<JobView>,
     /// The Job that removes what was stored, if it exists.
     pub removal: Option<JobView>,
+    /// Image of MySQL that each member runs, by instance.
+    pub images: BTreeMap<String, String>,
     /// Entries of the Secrets that are named, by name of the Secret; one that does not exist is absent.
     pub secrets: BTreeMap<String, BTreeSet<String>>,
 }

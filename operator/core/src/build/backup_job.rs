@@ -82,7 +82,7 @@ pub(super) fn owner_of(backup: &MySQLBackup) -> OwnerReference {
     }
 }
 
-/// Copies a member into a volume of its own, boots it there, and stores it.
+/// Copies a member into a volume of its own, boots it there with the image of `cluster`, and stores it.
 pub fn store_job(
     backup: &MySQLBackup,
     cluster: &Cluster,

@@ -4,6 +4,7 @@
 use super::cordon;
 use super::follower::{is_caught_up, is_healthy_follower};
 use super::patience;
+use super::release;
 use super::roster::Roster;
 use super::sealing::{self, Aim};
 use super::step::{Situation, Step};
@@ -170,6 +171,7 @@ fn candidate(roster: &Roster<'_>, primary: &MemberState, target: Option<&str>) -
         .filter(|state| target.is_none_or(|target| target == state.instance))
         .filter(|state| !roster.is_leaving(&state.instance) && is_healthy_follower(roster, primary, state))
         .filter(|state| is_caught_up(primary, state))
+        .filter(|state| !release::outruns(roster, primary, state))
         // Whoever is asked for by name must be able to stay there.
         .filter(|state| target.is_none() || cordon::why_leave(roster, &state.instance).is_none())
         .min_by_key(|state| cordon::reluctance(roster, &state.instance))

@@ -20,6 +20,7 @@ mod patience;
 mod quorum;
 mod reign;
 mod rejoin;
+mod release;
 mod rollout;
 mod roster;
 mod sealing;

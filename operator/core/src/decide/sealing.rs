@@ -2,6 +2,7 @@
 
 use super::cordon;
 use super::rejoin;
+use super::release::{self, Release};
 use super::roster::{
     Roster, can_promise, executed, hears, is_held, is_running, possession, receives_from, reigns_in,
 };
@@ -193,12 +194,17 @@ fn is_better(
     }
 }
 
-/// Among equals: one that stays, then the wished one, then one whose node is not to be left, then the lowest ordinal.
-/// Smaller is better.
-fn preference(roster: &Roster<'_>, wish: Option<&str>, state: &MemberState) -> (bool, bool, bool, u32) {
+/// Among equals: one that stays, then the wished one, then the one of the older release (A34), then one whose node is not to
+/// be left, then the lowest ordinal. Smaller is better.
+fn preference(
+    roster: &Roster<'_>,
+    wish: Option<&str>,
+    state: &MemberState,
+) -> (bool, bool, Option<Release>, bool, u32) {
     (
         roster.is_leaving(&state.instance),
         wish != Some(state.instance.as_str()),
+        release::of(state),
         cordon::is_flawed(roster, &state.instance),
         ordinal(&state.instance).unwrap_or(u32::MAX),
     )

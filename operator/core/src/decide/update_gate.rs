@@ -1,61 +1,127 @@
-//! The gate before members get another image: a verified backup must stand first (D15).
+//! The gate before members get another image: a verified backup must stand first (D15), and data never goes back to an older
+//! release series (D40).
 //!
-//! While it is closed the `StatefulSet` keeps its stored template, so a Pod that restarts by itself starts what it ran.
+//! While it is closed the template of the `StatefulSet` keeps the image that runs, and a Pod that restarts by itself starts
+//! that one. Everything else of the template passes.
 
 use super::backups::wish;
 use super::status;
+use crate::build::{self, INPUTS_ANNOTATION, PodInputs};
 use crate::condition::{ConditionType, News};
 use crate::event;
 use crate::names::CONTAINER;
 use crate::plan::Plan;
-use crate::validate::Cluster;
+use crate::validate::{Cluster, release};
 use crate::view::{BackupOrigin, BackupSeen, ClusterView};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use porpoise_crds::{BackupBefore, BackupPhase, Phase};
+use porpoise_crds::{BackupBefore, BackupPhase, Phase, VERSIONS};
 use std::time::Duration;
 
 /// Why the gate is closed.
 pub(super) struct Hold {
-    /// Nothing more happens by itself.
-    failed: bool,
+    /// Reason of the condition.
+    reason: &'static str,
+    /// Something more happens by itself.
+    goes_on: bool,
     message: String,
 }
 
-/// Lets `wanted` pass, or puts the stored template into it and says why.
+/// Lets `wanted` pass, or puts the image that runs into it and says why.
 pub(super) fn pass(
     cluster: &Cluster,
     view: &ClusterView,
     wanted: &mut StatefulSet,
     plan: &mut Plan,
 ) -> Option<Hold> {
-    let stored = view.stateful_set.as_ref()?;
-    let (from, to) = (image(stored)?, image(wanted)?);
     // Without a claim there is no data yet.
-    if from == to || view.object.status.as_ref().is_none_or(|status| status.quorum.is_none()) {
+    view.object.status.as_ref().filter(|status| status.quorum.is_some())?;
+    let to = image(wanted)?;
+    let of_primary = image_of_primary(view);
+    // Somebody may have deleted the StatefulSet to get past this.
+    let from = view.stateful_set.as_ref().and_then(image).or_else(|| of_primary.clone())?;
+    // What the primary runs its data is good for: the way back from an image that does not work needs nothing.
+    if from == to || of_primary.as_ref() == Some(&to) {
         return None;
     }
-    match (cluster.spec.update.backup_before, &cluster.spec.backup) {
-        (BackupBefore::Skip, _) => return None,
-        // Required without a target is refused by validation.
-        (BackupBefore::IfConfigured | BackupBefore::Required, None) => {
-            plan.events.push(event::UPDATE_WITHOUT_BACKUP.event(&[("from", &from), ("to", &to)]));
-            return None;
-        }
-        (BackupBefore::IfConfigured | BackupBefore::Required, Some(_)) => {}
-    }
-    if view.backups.values().any(|backup| is_fit(cluster, view, backup)) {
-        return None;
-    }
-    let hold = hold(cluster, view, &from, &to, plan);
-    if let (Some(spec), Some(stored)) = (&mut wanted.spec, &stored.spec) {
-        spec.template = stored.template.clone();
-    }
+    let hold =
+        no_way(cluster, view, &from, &to, plan).or_else(|| no_backup(cluster, view, &from, &to, plan))?;
+    keep_image(cluster, view, &from, wanted);
     Some(hold)
 }
 
 fn image(set: &StatefulSet) -> Option<String> {
     let pod = set.spec.as_ref()?.template.spec.as_ref()?;
     pod.containers.iter().find(|container| container.name == CONTAINER)?.image.clone()
+}
+
+fn image_of_primary(view: &ClusterView) -> Option<String> {
+    let primary = view.object.status.as_ref()?.primary.as_ref()?;
+    view.pods.get(primary)?.image.clone()
+}
+
+/// Release series that the primary's data is of.
+fn series(view: &ClusterView) -> Option<(u32, u32)> {
+    release::series_of(view.object.status.as_ref()?.version.as_ref()?.current.as_deref()?)
+}
+
+/// A wanted `version` was compared already, when the spec was validated.
+fn no_way(cluster: &Cluster, view: &ClusterView, from: &str, to: &str, plan: &mut Plan) -> Option<Hold> {
+    let image = cluster.spec.image.as_deref()?;
+    let (reason, why) = release::no_way(series(view)?, release::series_of_image(image)?)?;
+    let message = format!("members keep image {from} and do not get {to}: {why}");
+    plan.events.push(event::UPDATE_HELD.event(&[("message", &message)]));
+    Some(Hold { reason, goes_on: false, message })
+}
+
+fn no_backup(cluster: &Cluster, view: &ClusterView, from: &str, to: &str, plan: &mut Plan) -> Option<Hold> {
+    match (cluster.spec.update.backup_before, &cluster.spec.backup) {
+        (BackupBefore::Skip, _) => None,
+        // Required without a target is refused by validation.
+        (BackupBefore::IfConfigured | BackupBefore::Required, None) => {
+            plan.events.push(event::UPDATE_WITHOUT_BACKUP.event(&[("from", from), ("to", to)]));
+            None
+        }
+        (BackupBefore::IfConfigured | BackupBefore::Required, Some(_)) => {
+            let stands = view.backups.values().any(|backup| is_fit(cluster, view, backup));
+            (!stands).then(|| hold(cluster, view, from, to, plan))
+        }
+    }
+}
+
+/// The template of the same wish with the image that runs; the stored one as it is, when nothing else of the wish is new.
+fn keep_image(cluster: &Cluster, view: &ClusterView, from: &str, wanted: &mut StatefulSet) {
+    let inputs = PodInputs::of(&view.object);
+    let held = with_image(cluster, series(view), Some(from));
+    let replicas = wanted.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or_default();
+    *wanted = build::stateful_set(&held, &inputs, replicas, None);
+    let stored = view.stateful_set.as_ref().and_then(|set| set.spec.as_ref()).map(|spec| &spec.template);
+    let of_stored = stored.and_then(|template| {
+        template.metadata.as_ref()?.annotations.as_ref()?.get(INPUTS_ANNOTATION).map(String::as_str)
+    });
+    let same =
+        wishes(cluster, from).any(|wish| Some(build::template_hash(&wish, &inputs).as_str()) == of_stored);
+    if let (true, Some(spec), Some(stored)) = (same, &mut wanted.spec, stored) {
+        spec.template = stored.clone();
+    }
+}
+
+/// Every wish that differs from this one in the image only and may have brought the one that runs.
+fn wishes(cluster: &Cluster, from: &str) -> impl Iterator<Item = Cluster> {
+    let known = VERSIONS.iter().map(|version| release::series_of(version));
+    known.flat_map(move |series| [None, Some(from)].map(|image| with_image(cluster, series, image)))
+}
+
+fn with_image(cluster: &Cluster, series: Option<(u32, u32)>, image: Option<&str>) -> Cluster {
+    let mut other = cluster.clone();
+    other.spec.image = image.map(str::to_owned);
+    if let Some(image) = image {
+        other.image = image.to_owned();
+    }
+    if let Some((major, minor)) = series {
+        other.series = (major, minor);
+        other.spec.version = format!("{major}.{minor}");
+    }
+    other
 }
 
 /// Verified, of this cluster and not of a former one of its name, and young enough.
@@ -71,7 +137,7 @@ fn is_fit(cluster: &Cluster, view: &ClusterView, backup: &BackupSeen) -> bool {
 }
 
 fn hold(cluster: &Cluster, view: &ClusterView, from: &str, to: &str, plan: &mut Plan) -> Hold {
-    let waiting = |message: String| Hold { failed: false, message };
+    let waiting = |message: String| Hold { reason: "BackupRequired", goes_on: true, message };
     if cluster.spec.hibernated {
         return waiting(format!(
             "image {to} needs a backup first, which is made when the cluster wakes with {from}"
@@ -95,7 +161,7 @@ fn hold(cluster: &Cluster, view: &ClusterView, from: &str, to: &str, plan: &mut 
          this cluster, or set spec.update.backupBefore: Skip"
     );
     plan.events.push(event::UPDATE_HELD.event(&[("message", &message)]));
-    Hold { failed: true, message }
+    Hold { reason: "BackupFailed", goes_on: false, message }
 }
 
 /// The newest backup for this image, or the name of the next one: those that were good and became too old do not count.
@@ -123,8 +189,7 @@ pub(super) fn tell(view: &ClusterView, hold: Hold, plan: &mut Plan) {
         )
     });
     if calm {
-        let reason = if hold.failed { "BackupFailed" } else { "BackupRequired" };
-        let news = News::new(ConditionType::Progressing, !hold.failed, reason, hold.message);
+        let news = News::new(ConditionType::Progressing, hold.goes_on, hold.reason, hold.message);
         status::tell(view, news, plan);
     }
 }

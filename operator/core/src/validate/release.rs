@@ -21,12 +21,33 @@ fn version(spec: &MySQLClusterSpec, stored: &Stored) -> Option<Problem> {
         let message = format!("{wanted:?} is no release series that Porpoise knows; choose {known}");
         return Some(Problem::new("spec.version", "UnknownVersion", message));
     }
-    let (major, minor) = stored.series.filter(|now| series_of(wanted) < Some(*now))?;
-    let message = format!(
-        "the data is of MySQL {major}.{minor}, and MySQL cannot go back to {wanted}; set {major}.{minor}, or restore a \
-         backup into a new cluster"
-    );
-    Some(Problem::new("spec.version", "Downgrade", message))
+    let (reason, message) = no_way(stored.series?, series_of(wanted)?)?;
+    Some(Problem::new("spec.version", reason, message))
+}
+
+/// Why data of one release series cannot be opened by another: a reason for conditions, and a sentence. From the oldest of
+/// [`VERSIONS`] on, each leads to the next and none leads back.
+pub(crate) fn no_way(from: (u32, u32), to: (u32, u32)) -> Option<(&'static str, String)> {
+    let text = |(major, minor): (u32, u32)| format!("{major}.{minor}");
+    let (now, wanted) = (text(from), text(to));
+    if to < from {
+        let message = format!(
+            "the data is of MySQL {now}, and MySQL cannot go back to {wanted}; set {now}, or restore a backup into a new \
+             cluster"
+        );
+        return Some(("Downgrade", message));
+    }
+    let place = |series: &str| VERSIONS.iter().position(|known| *known == series);
+    let next = place(&now)? + 1;
+    let message = || format!("MySQL {now} leads to {} first, and from there to {wanted}", VERSIONS[next]);
+    (place(&wanted)? > next).then(|| ("UpdatePath", message()))
+}
+
+/// Release series of an image, if its tag tells a known one, such as `mysql:9.7.4`. People number their own images too.
+pub(crate) fn series_of_image(image: &str) -> Option<(u32, u32)> {
+    let name = image.split('@').next()?.rsplit('/').next()?;
+    let series = series_of(name.split_once(':')?.1)?;
+    VERSIONS.iter().any(|known| series_of(known) == Some(series)).then_some(series)
 }
 
 fn image_text(spec: &MySQLClusterSpec) -> Option<Problem> {
@@ -42,7 +63,7 @@ pub(super) fn image(spec: &MySQLClusterSpec, settings: &Settings) -> String {
 }
 
 /// Series in a version text such as `9.7`, `9.7.4` or `9.7.4-log`.
-pub(super) fn series_of(version: &str) -> Option<(u32, u32)> {
+pub(crate) fn series_of(version: &str) -> Option<(u32, u32)> {
     let mut parts = version.split(['.', '-']);
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
@@ -52,4 +73,40 @@ pub(super) fn is_floating(image: &str) -> bool {
     let last = image.rsplit('/').next().unwrap_or(image);
     let tag = last.split_once(':').map(|(_, tag)| tag);
     !image.contains('@') && tag.is_none_or(|tag| tag == "latest" || tag.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn d40_data_goes_forward_only() {
+        for (from, to, want) in [
+            ((8, 4), (9, 7), None),
+            ((9, 7), (9, 7), None),
+            ((9, 7), (8, 4), Some("Downgrade")),
+            ((8, 4), (8, 0), Some("Downgrade")),
+            // Nothing is known of the ways of other series.
+            ((9, 3), (9, 7), None),
+        ] {
+            assert_eq!(no_way(from, to).map(|(reason, _)| reason), want, "{from:?} to {to:?}");
+        }
+        let (_, message) = no_way((9, 7), (8, 4)).unwrap();
+        assert!(message.contains("restore a backup into a new cluster"), "{message}");
+    }
+
+    #[test]
+    fn a_tag_tells_the_series_when_it_is_a_known_one() {
+        for (image, want) in [
+            ("mysql:9.7", Some((9, 7))),
+            ("registry.example:5000/our/mysql:8.4.6-oraclelinux9", Some((8, 4))),
+            ("mysql:8.4.6@sha256:abc", Some((8, 4))),
+            ("registry.example:5000/mysql", None),
+            ("registry.example/mysql:1.0", None),
+            ("mysql@sha256:abc", None),
+            ("mysql:lts", None),
+        ] {
+            assert_eq!(series_of_image(image), want, "{image}");
+        }
+    }
 }

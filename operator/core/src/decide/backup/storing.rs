@@ -176,13 +176,21 @@ fn begin(view: &BackupView, ready: &Ready<'_>, mut plan: BackupPlan) -> BackupPl
         ("path", &location.path),
     ]));
     plan.account = Some(build::backup_account(&view.object, Some(&ready.cluster)));
-    plan.job = Some(build::store_job(&view.object, &ready.cluster, &work, encryption.as_ref()));
+    plan.job = Some(build::store_job(&view.object, &as_it_runs(view, ready), &work, encryption.as_ref()));
     let status = &mut plan.status;
     status.jobs = Some(status.jobs.unwrap_or(0) + 1);
     status.started_at.get_or_insert(Time(view.now));
     status.cluster = Some(ready.cluster.uid.clone());
     (status.location, status.encryption) = (Some(location), encryption);
     running(view, plan, &format!("Job {job} begins"))
+}
+
+/// The cluster with the image of the member that is copied. While an update is held back, the wanted image is another one,
+/// and the copy is to be booted by what the data is of.
+fn as_it_runs(view: &BackupView, ready: &Ready<'_>) -> Cluster {
+    let image = ready.donors.iter().find_map(|donor| view.images.get(&donor.instance));
+    let image = image.unwrap_or(&ready.cluster.image).clone();
+    Cluster { image, ..ready.cluster.clone() }
 }
 
 /// The schema refuses what is no quantity.

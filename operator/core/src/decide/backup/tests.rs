@@ -43,6 +43,7 @@ fn view() -> BackupView {
         others: Vec::new(),
         store: None,
         removal: None,
+        images: BTreeMap::new(),
         secrets: BTreeMap::from([
             ("store".to_owned(), entries(&["accessKeyId", "secretAccessKey"])),
             ("keys".to_owned(), entries(&["2026"])),
@@ -370,4 +371,19 @@ fn only_what_the_next_step_needs_is_asked_for() {
     assert!(names(&object, Some(&cluster)).is_empty());
     object.metadata.deletion_timestamp = Some(epoch());
     assert_eq!(names(&object, None), ["store"]);
+}
+
+#[test]
+fn d15_a_copy_is_booted_by_the_image_that_its_member_runs() {
+    let image = |view: &BackupView| {
+        let job = serde_json::to_value(decided(view).job.unwrap()).unwrap();
+        job["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap().to_owned()
+    };
+    let mut view = view();
+    view.cluster.as_mut().unwrap().spec.image = Some("mysql:next".to_owned());
+    assert_eq!(image(&view), "mysql:next", "nothing is known of the Pods");
+    for instance in ["shop-0", "shop-1", "shop-2"] {
+        view.images.insert(instance.to_owned(), "mysql:9.7".to_owned());
+    }
+    assert_eq!(image(&view), "mysql:9.7");
 }

@@ -12,6 +12,7 @@ mod lifecycle;
 mod protocol;
 mod rejoin;
 mod restore;
+mod rollout;
 mod schedules;
 mod update_gate;
 mod world;

@@ -5,10 +5,13 @@ use crate::build::{self, PodInputs};
 use crate::decide;
 use crate::fixture;
 use crate::plan::{Deletion, Desired, Plan};
+use crate::validate::Settings;
 use crate::view::{BackupOrigin, BackupSeen, ClusterView};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use porpoise_crds::{BackupBefore, BackupPhase};
+use porpoise_crds::{BackupBefore, BackupPhase, Phase, VersionStatus};
 use serde_json::json;
 
 const OLD: &str = "mysql:9.7";
@@ -162,13 +165,105 @@ fn d15_other_changes_need_no_backup() {
     view.object.spec.mysql.config.insert("max_connections".to_owned(), "77".to_owned());
     let plan = decided(&view);
     assert!(plan.backups.is_empty());
-    let template = |set: &k8s_openapi::api::apps::v1::StatefulSet| set.spec.clone().unwrap().template;
     let before = template(view.stateful_set.as_ref().unwrap());
     let changed = plan.objects.iter().any(|object| match object {
         Desired::StatefulSet(set) => template(set) != before,
         _ => false,
     });
     assert!(changed, "the new settings go on");
+}
+
+fn stored(plan: &Plan) -> StatefulSet {
+    let sets = plan.objects.iter().filter_map(|object| match object {
+        Desired::StatefulSet(set) => Some((**set).clone()),
+        _ => None,
+    });
+    sets.last().unwrap()
+}
+
+fn template(set: &StatefulSet) -> PodTemplateSpec {
+    set.spec.clone().unwrap().template
+}
+
+#[test]
+fn d15_other_changes_of_the_template_pass_with_the_old_image() {
+    let mut view = updating();
+    let before = view.stateful_set.clone().unwrap();
+    assert_eq!(template(&stored(&decided(&view))), template(&before), "nothing restarts for the wish alone");
+    view.object.spec.mysql.config.insert("max_connections".to_owned(), "77".to_owned());
+    let held = stored(&decided(&view));
+    assert_eq!(template_image(&decided(&view)).as_deref(), Some(OLD));
+    assert_ne!(template(&held), template(&before), "the new settings go on");
+    view.stateful_set = Some(held.clone());
+    assert_eq!(stored(&decided(&view)), held, "and that is all");
+    let next = Settings { operator_image: "porpoise:next".to_owned(), ..fixture::settings() };
+    let plan = decide::plan(&view, &next);
+    assert_eq!(template(&stored(&plan)), template(&held), "a new operator restarts nothing (A20)");
+    view.backups.insert("by-hand".to_owned(), seen(&view, BackupPhase::Succeeded, 1));
+    for settings in [fixture::settings(), next] {
+        assert_eq!(template_image(&decide::plan(&view, &settings)).as_deref(), Some(NEW));
+    }
+}
+
+#[test]
+fn d15_another_series_is_held_like_another_image() {
+    let mut view = World::healthy(3).view();
+    view.object.spec.version = "8.4".to_owned();
+    let old = fixture::cluster_of(&view.object);
+    let set = build::stateful_set(&old, &PodInputs::default(), 3, None);
+    view.stateful_set = Some(set.clone());
+    view.object.status.as_mut().unwrap().version =
+        Some(VersionStatus { current: Some("8.4.6".to_owned()), target: None });
+    view.object.spec.backup = updating().object.spec.backup;
+    view.object.spec.version = "9.7".to_owned();
+    assert_eq!(stored(&decided(&view)).spec, set.spec);
+    view.object.spec.update.backup_before = BackupBefore::Skip;
+    assert_eq!(template_image(&decided(&view)).as_deref(), Some("mysql:9.7"));
+}
+
+#[test]
+fn d15_the_way_back_to_what_the_primary_runs_needs_no_backup() {
+    let mut view = updating();
+    let broken = fixture::cluster_of(&view.object);
+    view.stateful_set = Some(build::stateful_set(&broken, &PodInputs::default(), 3, None));
+    view.object.spec.image = Some(OLD.to_owned());
+    let held = decided(&view);
+    assert_eq!(template_image(&held).as_deref(), Some(NEW), "nobody knows what the primary runs");
+    let primary = view.object.status.as_ref().unwrap().primary.clone().unwrap();
+    view.pods.get_mut(&primary).unwrap().image = Some(OLD.to_owned());
+    let plan = decided(&view);
+    assert!(plan.backups.is_empty() && !has(&plan, "UpdateHeld"));
+    assert_eq!(template_image(&plan).as_deref(), Some(OLD));
+}
+
+#[test]
+fn d15_deleting_the_stateful_set_opens_no_gate() {
+    let mut view = updating();
+    view.stateful_set = None;
+    for pod in view.pods.values_mut() {
+        pod.image = Some(OLD.to_owned());
+    }
+    assert_eq!(template_image(&decided(&view)).as_deref(), Some(OLD));
+}
+
+#[test]
+fn d40_data_does_not_go_back_to_an_older_series_and_the_cluster_runs_on() {
+    let mut view = updating();
+    view.object.spec.update.backup_before = BackupBefore::Skip;
+    view.object.status.as_mut().unwrap().version =
+        Some(VersionStatus { current: Some("9.7.4".to_owned()), target: None });
+    for (image, want) in [("mysql:8.4.6", Some("Downgrade")), ("mysql:9.7.2", None), ("mysql:ours", None)] {
+        view.object.spec.image = Some(image.to_owned());
+        let plan = decided(&view);
+        let (status, reason, message) = progressing(&plan);
+        assert_eq!((reason == "Downgrade").then_some("Downgrade"), want, "{image}");
+        let expected = if want.is_some() { OLD } else { image };
+        assert_eq!(template_image(&plan).as_deref(), Some(expected));
+        if want.is_some() {
+            assert!(status == "False" && message.contains("restore a backup"), "{message}");
+            assert_eq!(plan.status.phase, Some(Phase::Healthy));
+        }
+    }
 }
 
 #[test]
