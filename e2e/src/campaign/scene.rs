@@ -53,12 +53,23 @@ impl<'a> Scene<'a> {
     }
 
     /// The same with the cluster of this manifest.
-    pub(crate) async fn of(namespace: &'a Namespace, manifest: &Value) -> Result<Option<Self>> {
-        let Some(rig) = namespace.stage().rig().cloned() else {
+    ///
+    /// # Errors
+    /// As [`Scene::set`].
+    pub async fn of(namespace: &'a Namespace, manifest: &Value) -> Result<Option<Self>> {
+        if namespace.stage().rig().is_none() {
             eprintln!("SKIPPED: fault cycles: faults need the rig, and this is CLUSTER=current");
             return Ok(None);
-        };
-        let database = Database::apply(namespace, manifest).await?;
+        }
+        Self::around(Database::apply(namespace, manifest).await?).await
+    }
+
+    /// The same with a cluster that somebody else made; `None` where there is no rig.
+    ///
+    /// # Errors
+    /// As [`Scene::set`].
+    pub async fn around(database: Database<'a>) -> Result<Option<Self>> {
+        let Some(rig) = database.namespace.stage().rig().cloned() else { return Ok(None) };
         database.until_phase(Phase::Healthy).await?;
         let ledger = Ledger::open(&database).await?;
         Ok(Some(Self { database, rig, ledger, round: 0 }))

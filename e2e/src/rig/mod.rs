@@ -282,6 +282,15 @@ impl Rig {
         })
     }
 
+    /// Gives an image that every node has another name, without another copy; a scenario updates to it.
+    ///
+    /// # Errors
+    /// When a node does not have it.
+    pub fn tag_image(&self, image: &str, name: &str) -> Result<()> {
+        let tag = ["images", "tag", "--force", image, name];
+        self.site.nodes().iter().try_for_each(|node| node::ctr(&self.tools, node, &tag).map(drop))
+    }
+
     /// Starts the API server on the store as it is, and waits until it is ready.
     pub(crate) fn start_api_server_process(&self) -> Result<()> {
         control_plane::start_api_server(&self.site, &self.tools)?;

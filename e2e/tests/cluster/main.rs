@@ -15,6 +15,7 @@ mod reading;
 mod refusals;
 mod scaling;
 mod sizes;
+mod updates;
 
 use anyhow::Result;
 use porpoise_e2e::scenario::Namespace;

@@ -66,7 +66,7 @@ async fn c1_c4_a_drain_of_the_primarys_node_loses_no_write_and_ends() -> Result<
 }
 
 /// Starts clients on a node that stays; answers the status at that time.
-async fn clients_write(scene: &mut Scene<'_>) -> Result<(MySQLClusterStatus, Shift)> {
+pub async fn clients_write(scene: &mut Scene<'_>) -> Result<(MySQLClusterStatus, Shift)> {
     let network = scene.network_beside(&scene.primary().await?).await?;
     let shift = scene.ledger.shift(&network, WRITERS, PACE);
     shift.until_steady(SOME, HEALTHY_WITHIN).await?;
@@ -116,7 +116,7 @@ async fn primary_has_moved(
 }
 
 /// Waits until the clients have written on for a while.
-async fn go_on(shift: &Shift) -> Result<()> {
+pub async fn go_on(shift: &Shift) -> Result<()> {
     shift.until_steady(shift.pulse().count() + SOME, HEALTHY_WITHIN).await
 }
 

@@ -3,11 +3,12 @@
 use crate::gates::{self, GateError};
 use crate::watch::Scope;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use porpoise_core::validate::Settings;
+use porpoise_core::validate::{Settings, duration};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The operator of Porpoise.
 #[derive(Parser, Debug)]
@@ -21,9 +22,11 @@ pub struct Arguments {
     pub options: Options,
 }
 
-/// Things that need no cluster.
+/// What it does instead, and ends.
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Sees to it that a verified backup of a cluster stands: accepts a young one, or makes one and waits for it.
+    Backup(BackupOptions),
     /// Prints the permissions that the operator needs, as the rules of a role.
     Permissions {
         /// Format.
@@ -33,6 +36,33 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t = Role::Clusters)]
         role: Role,
     },
+}
+
+/// Which backup, and how long it may take.
+#[derive(Args, Debug, Clone, PartialEq, Eq)]
+pub struct BackupOptions {
+    /// Name of the `MySQLCluster`.
+    #[arg(long)]
+    pub cluster: String,
+    /// Its namespace.
+    #[arg(long, env = "POD_NAMESPACE")]
+    pub namespace: String,
+    /// How old a verified backup may be that stands already, such as `10m`. Absent: `spec.update.backupMaxAge`.
+    #[arg(long, value_parser = time)]
+    pub max_age: Option<Duration>,
+    /// How long to wait, such as `60m`.
+    #[arg(long, value_parser = time, default_value = "60m")]
+    pub timeout: Duration,
+    /// Keep what is stored when the `MySQLBackup` is deleted.
+    #[arg(long)]
+    pub retain: bool,
+    /// Identity of this run, of which the backup gets its name.
+    #[arg(long, env = "POD_UID")]
+    pub run: String,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    duration(text).ok_or_else(|| "write a number and s or m, such as 10m".to_owned())
 }
 
 /// Format of printed permissions.
@@ -278,6 +308,22 @@ mod tests {
             let error = options(&arguments).over(File::default()).unwrap_err().to_string();
             assert!(error.contains(want), "{error}");
         }
+    }
+
+    #[test]
+    fn d15_a_backup_needs_its_cluster_and_takes_times_as_the_api_does() {
+        let parse = |more: &[&str]| {
+            let base = ["porpoise-operator", "backup", "--namespace=prod", "--run=a1b2"];
+            Arguments::try_parse_from(base.iter().chain(more)).map(|all| all.command)
+        };
+        let Some(Command::Backup(options)) = parse(&["--cluster=shop", "--max-age=30m"]).unwrap() else {
+            panic!("no backup");
+        };
+        assert_eq!(options.max_age, Some(Duration::from_mins(30)));
+        assert_eq!((options.timeout, options.retain), (Duration::from_hours(1), false));
+        let refused = parse(&["--cluster=shop", "--timeout=soon"]).unwrap_err().to_string();
+        assert!(refused.contains("such as 10m"), "{refused}");
+        assert!(parse(&[]).is_err());
     }
 
     #[test]

@@ -4,8 +4,9 @@ use crate::cache::{Cache, ClusterKey};
 use crate::kinds::{INSTANCE, OwnedKind};
 use crate::nodes::Nodes;
 use kube::core::{DynamicObject, ObjectMeta};
-use porpoise_core::view::{BackupSeen, ClaimView, PodView, TroubleKind};
-use porpoise_crds::MySQLCluster;
+use porpoise_core::names::ORIGIN_LABEL;
+use porpoise_core::view::{BackupOrigin, BackupSeen, ClaimView, PodView, TroubleKind};
+use porpoise_crds::{MySQLBackup, MySQLCluster};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -59,6 +60,25 @@ pub fn key_of(object: &MySQLCluster) -> ClusterKey {
     ClusterKey {
         namespace: object.metadata.namespace.clone().unwrap_or_default(),
         name: object.metadata.name.clone().unwrap_or_default(),
+    }
+}
+
+/// What matters of a backup to its cluster.
+pub fn backup_seen(backup: &MySQLBackup) -> BackupSeen {
+    let (metadata, status) = (&backup.metadata, backup.status.as_ref());
+    let origin = metadata.labels.as_ref().and_then(|labels| labels.get(ORIGIN_LABEL));
+    BackupSeen {
+        uid: metadata.uid.clone().unwrap_or_default(),
+        created: metadata.creation_timestamp.as_ref().map(|time| time.0),
+        origin: BackupOrigin::of_label(origin.map(String::as_str)),
+        phase: status.and_then(|status| status.phase),
+        completed: status.and_then(|status| status.completed_at.as_ref()).map(|time| time.0),
+        verified: status.is_some_and(|status| status.verified == Some(true)),
+        message: status.map(|status| status.message.clone()).unwrap_or_default(),
+        deleting: metadata.deletion_timestamp.is_some(),
+        cluster: status.and_then(|status| status.cluster.clone()),
+        location: status.and_then(|status| status.location.clone()),
+        gtid_set: status.and_then(|status| status.gtid_set.clone()),
     }
 }
 

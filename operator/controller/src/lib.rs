@@ -6,6 +6,7 @@
 pub mod act;
 pub mod agents;
 pub mod arguments;
+pub mod backup_hook;
 pub mod board;
 pub mod cache;
 pub mod certificate;

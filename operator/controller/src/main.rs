@@ -1,8 +1,9 @@
 //! `porpoise-operator`: wiring only.
 
 use clap::Parser;
-use porpoise_controller::arguments::{Arguments, Command, Format, Role};
-use porpoise_controller::kubernetes::chain;
+use porpoise_controller::arguments::{Arguments, BackupOptions, Command, Format, Role};
+use porpoise_controller::backup_hook;
+use porpoise_controller::kubernetes::{Clients, chain};
 use porpoise_controller::permissions::{PERMISSIONS, Reach, rules};
 use porpoise_controller::run::run;
 use std::process::ExitCode;
@@ -14,6 +15,7 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let arguments = Arguments::parse();
     match arguments.command {
+        Some(Command::Backup(options)) => back_up(&options),
         Some(Command::Permissions { format, role }) => print(format, role),
         None => operate(arguments.options),
     }
@@ -36,6 +38,27 @@ fn operate(options: porpoise_controller::arguments::Options) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => refuse(&error),
+    }
+}
+
+/// For people who read the log of a hook's Job: sentences, on lines of their own.
+#[allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is how a command answers")]
+fn back_up(options: &BackupOptions) -> ExitCode {
+    let answer = tokio::runtime::Builder::new_current_thread().enable_all().build().map(|runtime| {
+        runtime.block_on(async {
+            let clients = Clients::connect().await.map_err(|error| chain(&error))?;
+            backup_hook::run(clients.general, options).await.map_err(|error| chain(&error))
+        })
+    });
+    match answer.unwrap_or_else(|error| Err(chain(&error))) {
+        Ok(sentence) => {
+            println!("{sentence}");
+            ExitCode::SUCCESS
+        }
+        Err(sentence) => {
+            eprintln!("{sentence}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -18,7 +18,7 @@ mod storage;
 mod tls;
 mod warnings;
 
-pub(crate) use failover::duration;
+pub use failover::duration;
 pub use warnings::ACCEPT_WARNINGS;
 
 use crate::gate::FeatureGates;

@@ -66,6 +66,20 @@ pub struct BackupSeen {
     pub gtid_set: Option<String>,
 }
 
+impl BackupSeen {
+    /// Whether it will do in place of a new one: verified, of the cluster born then and not of a former one of its name, and
+    /// no older than `max_age`.
+    pub fn is_fresh(&self, born: Option<Timestamp>, max_age: Duration, now: Timestamp) -> bool {
+        let age = self.completed.and_then(|time| Duration::try_from(now.duration_since(time)).ok());
+        self.phase == Some(BackupPhase::Succeeded)
+            && self.verified
+            && !self.deleting
+            && self.created >= born
+            // One from the future tells that a clock was set: its age is unknown.
+            && age.is_some_and(|age| age <= max_age)
+    }
+}
+
 /// Why a backup was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum BackupOrigin {

@@ -4,13 +4,12 @@ use super::follow::Listener;
 use super::source::{Told, Touches};
 use super::store::{BackupStore, GuardedBackup};
 use crate::cache::ClusterKey;
-use crate::facts::Caches;
+use crate::facts::{Caches, backup_seen};
 use futures::{StreamExt, pin_mut};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
 use kube::{Api, Client};
-use porpoise_core::names::ORIGIN_LABEL;
-use porpoise_core::view::{BackupOrigin, BackupSeen};
+use porpoise_core::view::BackupSeen;
 use porpoise_crds::{BackupPhase, MySQLBackup};
 use std::sync::Arc;
 
@@ -99,21 +98,7 @@ impl BackupWatch {
 /// Cluster, name and what matters to others. One that cannot be read matters to nobody.
 fn seen(object: &GuardedBackup) -> Option<(ClusterKey, String, BackupSeen)> {
     let backup = object.0.as_ref().ok()?;
-    let (metadata, status) = (&backup.metadata, backup.status.as_ref());
-    let namespace = metadata.namespace.clone()?;
-    let origin = metadata.labels.as_ref().and_then(|labels| labels.get(ORIGIN_LABEL));
-    let seen = BackupSeen {
-        uid: metadata.uid.clone().unwrap_or_default(),
-        created: metadata.creation_timestamp.as_ref().map(|time| time.0),
-        origin: BackupOrigin::of_label(origin.map(String::as_str)),
-        phase: status.and_then(|status| status.phase),
-        completed: status.and_then(|status| status.completed_at.as_ref()).map(|time| time.0),
-        verified: status.is_some_and(|status| status.verified == Some(true)),
-        message: status.map(|status| status.message.clone()).unwrap_or_default(),
-        deleting: metadata.deletion_timestamp.is_some(),
-        cluster: status.and_then(|status| status.cluster.clone()),
-        location: status.and_then(|status| status.location.clone()),
-        gtid_set: status.and_then(|status| status.gtid_set.clone()),
-    };
-    Some((ClusterKey { namespace, name: backup.spec.cluster_ref.name.clone() }, metadata.name.clone()?, seen))
+    let namespace = backup.metadata.namespace.clone()?;
+    let key = ClusterKey { namespace, name: backup.spec.cluster_ref.name.clone() };
+    Some((key, backup.metadata.name.clone()?, backup_seen(backup)))
 }

@@ -15,7 +15,6 @@ use crate::validate::{Cluster, release};
 use crate::view::{BackupOrigin, BackupSeen, ClusterView};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use porpoise_crds::{BackupBefore, BackupPhase, Phase, VERSIONS};
-use std::time::Duration;
 
 /// Why the gate is closed.
 pub(super) struct Hold {
@@ -82,7 +81,9 @@ fn no_backup(cluster: &Cluster, view: &ClusterView, from: &str, to: &str, plan: 
             None
         }
         (BackupBefore::IfConfigured | BackupBefore::Required, Some(_)) => {
-            let stands = view.backups.values().any(|backup| is_fit(cluster, view, backup));
+            let born = view.object.metadata.creation_timestamp.as_ref().map(|time| time.0);
+            let will_do = |backup: &BackupSeen| backup.is_fresh(born, cluster.backup_max_age, view.now);
+            let stands = view.backups.values().any(will_do);
             (!stands).then(|| hold(cluster, view, from, to, plan))
         }
     }
@@ -115,25 +116,13 @@ fn with_image(cluster: &Cluster, series: Option<(u32, u32)>, image: Option<&str>
     let mut other = cluster.clone();
     other.spec.image = image.map(str::to_owned);
     if let Some(image) = image {
-        other.image = image.to_owned();
+        image.clone_into(&mut other.image);
     }
     if let Some((major, minor)) = series {
         other.series = (major, minor);
         other.spec.version = format!("{major}.{minor}");
     }
     other
-}
-
-/// Verified, of this cluster and not of a former one of its name, and young enough.
-fn is_fit(cluster: &Cluster, view: &ClusterView, backup: &BackupSeen) -> bool {
-    let born = view.object.metadata.creation_timestamp.as_ref().map(|time| time.0);
-    let age = backup.completed.and_then(|time| Duration::try_from(view.now.duration_since(time)).ok());
-    backup.phase == Some(BackupPhase::Succeeded)
-        && backup.verified
-        && !backup.deleting
-        && backup.created >= born
-        // One from the future tells that a clock was set: its age is unknown.
-        && age.is_some_and(|age| age <= cluster.backup_max_age)
 }
 
 fn hold(cluster: &Cluster, view: &ClusterView, from: &str, to: &str, plan: &mut Plan) -> Hold {

@@ -28,7 +28,7 @@ pub(super) fn within(
 }
 
 /// `250ms`, `30s` or `5m`.
-pub(crate) fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
     let count: u64 = digits.parse().ok()?;
     match text.strip_prefix(digits)? {

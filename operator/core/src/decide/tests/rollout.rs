@@ -9,6 +9,7 @@ use crate::view::{ClusterView, Look};
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use porpoise_crds::Switchover;
+use std::time::Duration;
 
 const OLDER: &str = "8.4.6";
 const NEWER: &str = "9.7.4";
@@ -122,13 +123,13 @@ fn d40_a_broken_replica_is_replaced_only_if_no_acknowledgement_is_missed() {
     fails(&mut both, "shop-1");
     both.members.insert(
         "shop-2".to_owned(),
-        Look::Silent { reason: "cut off".to_owned(), lasting: std::time::Duration::from_secs(60) },
+        Look::Silent { reason: "cut off".to_owned(), lasting: Duration::from_mins(1) },
     );
     assert_eq!(replaced(&both), ["shop-1"], "what does not run acknowledges nothing");
     let mut cut = rolling(&world, &["shop-2"]);
     cut.members.insert(
         "shop-2".to_owned(),
-        Look::Silent { reason: "cut off".to_owned(), lasting: std::time::Duration::from_secs(60) },
+        Look::Silent { reason: "cut off".to_owned(), lasting: Duration::from_mins(1) },
     );
     fails(&mut cut, "shop-1");
     assert!(replaced(&cut).is_empty(), "shop-2 may be all that acknowledges");

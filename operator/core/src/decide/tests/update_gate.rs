@@ -174,11 +174,11 @@ fn d15_other_changes_need_no_backup() {
 }
 
 fn stored(plan: &Plan) -> StatefulSet {
-    let sets = plan.objects.iter().filter_map(|object| match object {
+    let mut sets = plan.objects.iter().filter_map(|object| match object {
         Desired::StatefulSet(set) => Some((**set).clone()),
         _ => None,
     });
-    sets.last().unwrap()
+    sets.next().unwrap()
 }
 
 fn template(set: &StatefulSet) -> PodTemplateSpec {
