@@ -5,7 +5,7 @@ use porpoise_crds::permissions::{PERMISSIONS, Reach};
 use porpoise_e2e::cluster::Cluster;
 use porpoise_e2e::rig::tools;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -54,11 +54,89 @@ async fn rendered(values: &[&str]) -> Vec<Value> {
         ["template", "porpoise", "charts/porpoise", "--namespace=porpoise-system", "--kube-version=1.33.0"];
     let output = run("helm", &cluster().await.kubeconfig(), &[&arguments, values].concat());
     assert!(output.status.success(), "{values:?}: {}", text(&output));
+    documents(&output)
+}
+
+/// What the chart of a cluster renders with these values.
+async fn rendered_cluster(values: &[&str]) -> Vec<Value> {
+    let arguments = ["template", "shop", "charts/mysql-cluster", "--namespace=prod", "--kube-version=1.33.0"];
+    let output = run("helm", &cluster().await.kubeconfig(), &[&arguments, values].concat());
+    assert!(output.status.success(), "{values:?}: {}", text(&output));
+    documents(&output)
+}
+
+fn documents(output: &Output) -> Vec<Value> {
     let documents = String::from_utf8_lossy(&output.stdout).into_owned();
     serde_norway::Deserializer::from_str(&documents)
         .map(|document| Value::deserialize(document).unwrap())
         .filter(|document| !document.is_null())
         .collect()
+}
+
+const BACKED_UP: &str = "--set=spec.backup.target.s3.bucket=safe,spec.update.backupMaxAge=30m";
+
+fn hooks(objects: &[Value]) -> Vec<&Value> {
+    let hooks = objects.iter().filter(|one| one["metadata"]["labels"].to_string().contains("backup-hook"));
+    hooks.collect()
+}
+
+#[tokio::test]
+async fn d15_the_backup_hook_is_there_when_there_is_a_target_or_by_wish() {
+    for (values, want) in [
+        (vec![], 0),
+        (vec![BACKED_UP], 4),
+        (vec![BACKED_UP, "--set=backupHook.enabled=false"], 0),
+        (vec!["--set=backupHook.enabled=true"], 4),
+    ] {
+        assert_eq!(hooks(&rendered_cluster(&values).await).len(), want, "{values:?}");
+    }
+}
+
+#[tokio::test]
+async fn d15_j2_the_backup_hook_runs_once_restricted_and_before_anything_changes() {
+    let objects = rendered_cluster(&[BACKED_UP, "--set=backupHook.timeout=20m"]).await;
+    for hook in hooks(&objects) {
+        let annotations = &hook["metadata"]["annotations"];
+        assert_eq!(annotations["helm.sh/hook"], "pre-upgrade,pre-rollback,pre-delete");
+        assert_eq!(annotations["helm.sh/hook-delete-policy"], "before-hook-creation,hook-succeeded");
+        let weight: i32 = annotations["helm.sh/hook-weight"].as_str().unwrap().parse().unwrap();
+        assert_eq!(weight < 0, hook["kind"] != "Job", "{}", hook["kind"]);
+    }
+    let job = &hooks(&objects).into_iter().find(|one| one["kind"] == "Job").unwrap()["spec"];
+    assert_eq!((&job["backoffLimit"], &job["activeDeadlineSeconds"]), (&json!(0), &json!(20 * 60 + 60)));
+    assert!(job["ttlSecondsAfterFinished"].is_number());
+    let pod = &job["template"]["spec"];
+    assert_eq!(
+        (&pod["restartPolicy"], &pod["serviceAccountName"]),
+        (&json!("Never"), &json!("shop-backup-hook"))
+    );
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+    assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+    let container = &pod["containers"][0];
+    let restricted = json!({
+        "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
+    });
+    assert_eq!(container["securityContext"], restricted);
+    assert_eq!(container["command"], json!(["/porpoise-operator", "backup"]));
+    let arguments = json!(["--cluster=shop", "--max-age=30m", "--timeout=20m", "--retain"]);
+    assert_eq!(container["args"], arguments);
+    assert!(container["resources"]["limits"]["memory"].is_string());
+}
+
+#[tokio::test]
+async fn d15_g12_the_backup_hook_may_make_backups_and_no_more() {
+    let objects = rendered_cluster(&[BACKED_UP]).await;
+    let role = hooks(&objects).into_iter().find(|one| one["kind"] == "Role").unwrap();
+    let grant = |resource: &str, verb: &str| ("mysql.porpoise.dev".into(), resource.into(), verb.into());
+    let want: Grants = [
+        grant("mysqlbackups", "get"),
+        grant("mysqlbackups", "list"),
+        grant("mysqlbackups", "create"),
+        grant("mysqlclusters", "get"),
+    ]
+    .into();
+    assert_eq!(grants(role), want);
+    assert_eq!(role["rules"][1]["resourceNames"], json!(["shop"]));
 }
 
 type Grants = BTreeSet<(String, String, String)>;
@@ -100,6 +178,7 @@ async fn d18_charts_pass_lint() {
         vec!["lint", "--strict", "charts/porpoise", "--values=charts/porpoise/values-dev.yaml"],
         vec!["lint", "--strict", "charts/mysql-cluster"],
         vec!["lint", "--strict", "charts/mysql-cluster", "--set=probe.enabled=true"],
+        vec!["lint", "--strict", "charts/mysql-cluster", BACKED_UP],
         vec!["lint", "--strict", "charts/mysql-cluster", "--values=charts/mysql-cluster/values-dev.yaml"],
         vec!["lint", "--strict", "charts/mysql-cluster", "--values=charts/mysql-cluster/values-staging.yaml"],
         vec![

@@ -7,6 +7,7 @@ mod backups;
 mod blackbox;
 mod certificates;
 mod drift;
+mod guest_book;
 mod life;
 mod maintenance;
 mod nodes;

@@ -7,7 +7,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt};
-use porpoise_crds::{BackupPhase, MySQLBackup, Phase};
+use porpoise_crds::{BackupPhase, MySQLBackup, MySQLClusterStatus, Phase};
 use porpoise_e2e::campaign::Scene;
 use porpoise_e2e::ledger::{At, Shift, longest_gap};
 use porpoise_e2e::programs::checkout;
@@ -31,19 +31,33 @@ async fn d15_a34_c8_another_image_waits_for_a_backup_and_rolls_under_load() -> R
         let (before, shift) = clients_write(&mut scene).await?;
         let since = scene.ledger.clock().now();
         scene.database.patch_spec(json!({"image": image})).await?;
-        let order = until_rolled(&scene, &image).await?;
-        ensure!(
-            order.last() == before.primary.as_ref(),
-            "the primary {:?} is not last: {order:?}",
-            before.primary
-        );
+        until_rolled(&scene, &image, &before).await?;
         judged(&mut scene, shift, since).await?;
         let backup = the_backup(namespace, "shop-before-").await?;
         ensure!(is_older_than_pods(namespace, &backup).await?, "a Pod is older than {backup:?}");
+        an_image_that_does_not_start_is_taken_back(&scene, &image).await?;
         forget(namespace, &backup).await?;
         without_a_backup_nothing_is_touched(&scene).await
     })
     .await
+}
+
+/// It stops the roll-out at the first replica. The way back makes no backup and touches nobody else.
+async fn an_image_that_does_not_start_is_taken_back(scene: &Scene<'_>, image: &str) -> Result<()> {
+    let (before, _) = state(scene).await?;
+    scene
+        .database
+        .patch_spec(json!({"image": format!("{MYSQL}-absent"), "update": {"backupMaxAge": "60m"}}))
+        .await?;
+    let message = scene.database.until_condition("Degraded", "True", "ImageUnavailable").await?;
+    println!("stopped: {message}");
+    // Nothing stands that would do for another image now.
+    scene.database.patch_spec(json!({"image": image, "update": {"backupMaxAge": "1m"}})).await?;
+    scene.database.until_phase(Phase::Healthy).await?;
+    let (after, _) = state(scene).await?;
+    let replaced = after.iter().filter(|(name, uid)| before.get(*name) != Some(uid)).count();
+    ensure!(replaced == 1, "{replaced} Pods were replaced: {before:?} became {after:?}");
+    the_backup(scene.database.namespace, "shop-before-").await.map(drop)
 }
 
 /// The store does not take the backup; the way back to the image that runs needs none.
@@ -79,12 +93,7 @@ async fn d15_helm_backs_up_before_it_changes_anything_and_stops_if_it_cannot() -
         let since = scene.ledger.clock().now();
         let set = format!("spec.image={image}");
         release.run("upgrade", &["--reuse-values", "--set", &set]).await?;
-        let order = until_rolled(&scene, &image).await?;
-        ensure!(
-            order.last() == before.primary.as_ref(),
-            "the primary {:?} is not last: {order:?}",
-            before.primary
-        );
+        until_rolled(&scene, &image, &before).await?;
         judged(&mut scene, shift, since).await?;
         let backup = the_backup(namespace, "shop-hook-").await?;
         ensure!(is_older_than_pods(namespace, &backup).await?, "a Pod is older than {backup:?}");
@@ -168,8 +177,8 @@ async fn members(namespace: &Namespace) -> Result<Vec<Pod>> {
     Ok(pods.list(&ours).await?.items)
 }
 
-/// Waits until every member runs this image and all is well; in which order they got it.
-async fn until_rolled(scene: &Scene<'_>, image: &str) -> Result<Vec<String>> {
+/// Waits until every member runs this image and all is well. The primary got it last, and moved once, by a switchover.
+async fn until_rolled(scene: &Scene<'_>, image: &str, before: &MySQLClusterStatus) -> Result<()> {
     let mut order: Vec<String> = Vec::new();
     until(&format!("every member runs {image}"), HEALTHY_WITHIN, async || {
         for pod in members(scene.database.namespace).await? {
@@ -181,8 +190,11 @@ async fn until_rolled(scene: &Scene<'_>, image: &str) -> Result<Vec<String>> {
         if order.len() == 3 { Ok(Seen::Done(())) } else { Ok(Seen::Not(format!("{order:?}"))) }
     })
     .await?;
-    scene.database.until_phase(Phase::Healthy).await?;
-    Ok(order)
+    let after = scene.database.until_phase(Phase::Healthy).await?;
+    println!("{image}: {order:?}; {:?}", after.last_switchover);
+    ensure!(order.last() == before.primary.as_ref(), "{:?} is not last: {order:?}", before.primary);
+    ensure!(after.last_failover == before.last_failover, "the primary was lost: {:?}", after.last_failover);
+    Ok(())
 }
 
 /// What an update would touch: the Pods, and the generation of the `StatefulSet`.
@@ -233,10 +245,7 @@ async fn forget(namespace: &Namespace, backup: &MySQLBackup) -> Result<()> {
     backups.delete(&name, &DeleteParams::default()).await?;
     until(&format!("{name} is gone"), HEALTHY_WITHIN, async || match backups.get_opt(&name).await? {
         None => Ok(Seen::Done(())),
-        Some(backup) => Ok(Seen::Not(format!(
-            "{:?}",
-            backup.status.map(|status: porpoise_crds::MySQLBackupStatus| status.message)
-        ))),
+        Some(backup) => Ok(Seen::Not(format!("{:?}", backup.status.map(|status| status.message)))),
     })
     .await
 }

@@ -42,8 +42,7 @@ pub(super) fn pass(
     if from == to || of_primary.as_ref() == Some(&to) {
         return None;
     }
-    let hold =
-        no_way(cluster, view, &from, &to, plan).or_else(|| no_backup(cluster, view, &from, &to, plan))?;
+    let hold = no_way(cluster, view, &from, &to).or_else(|| no_backup(cluster, view, &from, &to, plan))?;
     keep_image(cluster, view, &from, wanted);
     Some(hold)
 }
@@ -64,11 +63,10 @@ fn series(view: &ClusterView) -> Option<(u32, u32)> {
 }
 
 /// A wanted `version` was compared already, when the spec was validated.
-fn no_way(cluster: &Cluster, view: &ClusterView, from: &str, to: &str, plan: &mut Plan) -> Option<Hold> {
+fn no_way(cluster: &Cluster, view: &ClusterView, from: &str, to: &str) -> Option<Hold> {
     let image = cluster.spec.image.as_deref()?;
     let (reason, why) = release::no_way(series(view)?, release::series_of_image(image)?)?;
     let message = format!("members keep image {from} and do not get {to}: {why}");
-    plan.events.push(event::UPDATE_HELD.event(&[("message", &message)]));
     Some(Hold { reason, goes_on: false, message })
 }
 
@@ -149,7 +147,6 @@ fn hold(cluster: &Cluster, view: &ClusterView, from: &str, to: &str, plan: &mut 
         "members keep image {from}, since backup {name} failed: {why}. Delete {name} to try again, make another MySQLBackup of \
          this cluster, or set spec.update.backupBefore: Skip"
     );
-    plan.events.push(event::UPDATE_HELD.event(&[("message", &message)]));
     Hold { reason: "BackupFailed", goes_on: false, message }
 }
 
@@ -178,7 +175,16 @@ pub(super) fn tell(view: &ClusterView, hold: Hold, plan: &mut Plan) {
         )
     });
     if calm {
+        // Once: the condition stays.
+        if !hold.goes_on && !is_told(view, &hold) {
+            plan.events.push(event::UPDATE_HELD.event(&[("message", &hold.message)]));
+        }
         let news = News::new(ConditionType::Progressing, hold.goes_on, hold.reason, hold.message);
         status::tell(view, news, plan);
     }
+}
+
+fn is_told(view: &ClusterView, hold: &Hold) -> bool {
+    let mut told = view.object.status.iter().flat_map(|status| &status.conditions);
+    told.any(|one| one.type_ == "Progressing" && one.reason == hold.reason && one.message == hold.message)
 }

@@ -129,6 +129,9 @@ fn d15_a_failed_backup_changes_nothing_and_says_what_to_do() {
     let (status, reason, message) = progressing(&plan);
     assert_eq!((status.as_str(), reason.as_str()), ("False", "BackupFailed"));
     assert!(message.contains("the bucket is full") && message.contains("Skip"), "{message}");
+    let mut later = view.clone();
+    later.object.status = Some(plan.status);
+    assert!(!has(&decided(&later), "UpdateHeld"), "it is said once");
     view.backups.insert("by-hand".to_owned(), seen(&view, BackupPhase::Succeeded, 1));
     assert_eq!(template_image(&decided(&view)).as_deref(), Some(NEW));
 }
