@@ -1,6 +1,6 @@
 //! The application of the documentation, as it stands there.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use porpoise_crds::Phase;
 use porpoise_e2e::programs::checkout;
 use porpoise_e2e::scenario::{Account, Client, Database, HEALTHY_WITHIN, Namespace, Seen, until};
@@ -14,7 +14,10 @@ async fn an_application_of_the_documentation_writes_and_reads() -> Result<()> {
         let stage = namespace.stage();
         let rollout =
             ["rollout", "status", "deployment/guest-book", "-n", namespace.name(), "--timeout=120s"];
-        stage.kubectl(&rollout).await?;
+        if let Err(error) = stage.kubectl(&rollout).await {
+            let logs = ["logs", "deployment/guest-book", "-n", namespace.name(), "--tail=20"];
+            bail!("{error:#}: {}", stage.kubectl(&logs).await?);
+        }
         let account = Account::app(namespace, "guests").await?;
         let client = Client::start(namespace).await?;
         until("guests of both Pods are in the book, and read", HEALTHY_WITHIN, async || {
