@@ -195,45 +195,6 @@ fn yes() -> bool {
     true
 }
 
-/// What happens before the members are restarted with another MySQL image.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Update {
-    /// Whether a verified backup must stand before members get another image, as by a new `version` or `image`. Default
-    /// `IfConfigured`.
-    #[serde(default)]
-    pub backup_before: BackupBefore,
-    /// How old that backup may be, such as `30m`. If none is young enough, one is made: `NAME-before-` and a digest of the
-    /// image. It stays until somebody deletes it. 1m to 1440m. Default 10m.
-    #[serde(default = "ten_minutes")]
-    #[schemars(schema_with = "schema::duration")]
-    #[x_kube(validation = schema::longest("1440m"), validation = Rule::new("duration(self) >= duration('1m')")
-        .message("the age must be 1m or more, such as 10m"))]
-    pub backup_max_age: String,
-}
-
-impl Default for Update {
-    fn default() -> Self {
-        Self { backup_before: BackupBefore::default(), backup_max_age: ten_minutes() }
-    }
-}
-
-fn ten_minutes() -> String {
-    "10m".to_owned()
-}
-
-/// Whether a verified backup must stand before members get another image.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Default)]
-pub enum BackupBefore {
-    /// Yes, if there is `spec.backup`; else the update goes on, and an Event warns.
-    #[default]
-    IfConfigured,
-    /// Yes. Needs `spec.backup`.
-    Required,
-    /// No.
-    Skip,
-}
-
 /// How a new cluster comes by its first data. Only at creation.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -3,11 +3,12 @@
 // The schema derive repeats each struct inside a function.
 #![allow(unreachable_pub)]
 
-use crate::backup::{Backup, Bootstrap, Update};
+use crate::backup::{Backup, Bootstrap};
 use crate::fields::{
     Durability, Failover, Mysql, NetworkPolicy, Pod, Resources, Services, Storage, Switchover, Tls,
 };
 use crate::status::MySQLClusterStatus;
+use crate::update::Update;
 use kube::core::Rule;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
@@ -121,13 +122,13 @@ pub struct MySQLClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switchover: Option<Switchover>,
 
+    /// How changes that need a restart reach the members.
+    #[serde(default)]
+    pub update: Update,
+
     /// Backups. Absent: none are made, and nothing but the members' volumes holds the data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<Backup>,
-
-    /// What happens before the members are restarted with another MySQL image.
-    #[serde(default)]
-    pub update: Update,
 
     /// How a new cluster comes by its first data. Absent: it begins empty. Only at creation; it may be removed later.
     #[serde(default, skip_serializing_if = "Option::is_none")]

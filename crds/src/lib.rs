@@ -14,6 +14,7 @@ pub mod permissions;
 mod reserved;
 mod schema;
 mod status;
+mod update;
 
 pub use backup::*;
 pub use cluster::{MySQLCluster, MySQLClusterSpec, VERSIONS};
@@ -22,6 +23,7 @@ pub use definition::{backup_definition, definition, definitions};
 pub use fields::*;
 pub use reserved::{RESERVED_SETTINGS, reserved_setting};
 pub use status::*;
+pub use update::*;
 
 /// API group of every kind.
 pub const GROUP: &str = "mysql.porpoise.dev";

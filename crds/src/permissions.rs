@@ -90,8 +90,9 @@ pub const PERMISSIONS: &[Permission] = &[
     clusters(
         "",
         "pods",
-        &["list", "watch", "patch"],
-        "see the members and how a backup's Job ended, label the members' roles",
+        &["list", "watch", "patch", "delete"],
+        "see the members and how a backup's Job ended, label the members' roles, replace a member that cannot run once its \
+         template is another",
     ),
     clusters("", "pods/eviction", &["create"], "move members one by one, within the disruption budget"),
     clusters(

@@ -58,6 +58,8 @@ pub struct Settings {
     pub app_account_path: PathBuf,
 }
 
+const MY_CNF: &str = "my.cnf";
+
 /// What can go wrong with the settings.
 #[derive(Debug, thiserror::Error, strum::IntoStaticStr)]
 pub enum SettingsError {
@@ -79,6 +81,15 @@ pub enum SettingsError {
         #[source]
         source: serde_json::Error,
     },
+    /// `my.cnf` cannot be kept.
+    #[error("copy {path}")]
+    KeepConfig {
+        /// The file.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: std::io::Error,
+    },
     /// The Pod's name has no ordinal.
     #[error("find an ordinal in the instance name {instance:?}")]
     FindOrdinal {
@@ -99,6 +110,31 @@ impl Settings {
             Err(source) => return Err(SettingsError::ReadConfig { path, source }),
         };
         serde_json::from_slice(&text).map_err(|source| SettingsError::ParseConfig { path, source })
+    }
+
+    /// The `my.cnf` that mysqld reads.
+    pub fn my_cnf(&self) -> PathBuf {
+        let kept = self.kept_my_cnf();
+        if kept.exists() { kept } else { self.config_path.join(MY_CNF) }
+    }
+
+    /// Keeps the `my.cnf` that this Pod began with, for all its life: the volume with the configuration follows the
+    /// `ConfigMap`, and a mysqld that crashes and starts again must not be the first to try a new setting. Settings reach a
+    /// member with a new Pod, in its turn.
+    pub fn keep_my_cnf(&self) -> Result<(), SettingsError> {
+        let kept = self.kept_my_cnf();
+        if kept.exists() {
+            return Ok(());
+        }
+        let path = self.config_path.join(MY_CNF);
+        let beside = kept.with_extension("new");
+        // Whole or not at all: a container that ends half-way begins again here.
+        let copied = std::fs::copy(&path, &beside).and_then(|_| std::fs::rename(&beside, &kept));
+        copied.map_err(|source| SettingsError::KeepConfig { path, source })
+    }
+
+    fn kept_my_cnf(&self) -> PathBuf {
+        self.run_path.join(MY_CNF)
     }
 
     /// `@@server_id`: the ordinal plus one, because 0 stops replication.

@@ -102,6 +102,7 @@ catalogue! {
     DRIFT_REPAIRED, Normal, "DriftRepaired", "{object} had been changed by hand and was set back: {fields}";
     ROLLOUT_STARTED, Normal, "RolloutStarted", "members restart one by one: {reason}";
     ROLLOUT_FINISHED, Normal, "RolloutFinished", "every member runs the wanted template";
+    ROLLOUT_STOPPED, Warning, "RolloutStopped", "{message}";
     MEMBER_RESTARTING, Normal, "MemberRestarting", "{instance} restarts to take up the wanted template";
     SCALING_STARTED, Normal, "ScalingStarted", "from {from} to {to} instance(s)";
     HIBERNATED, Normal, "Hibernated", "all Pods are stopped; the volumes are kept";

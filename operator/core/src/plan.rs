@@ -100,6 +100,13 @@ pub enum Deletion {
         /// UID.
         uid: String,
     },
+    /// A Pod in which nothing runs, gracefully. No budget is asked: it takes nobody away.
+    IdlePod {
+        /// Name.
+        name: String,
+        /// UID.
+        uid: String,
+    },
     /// A volume claim.
     Claim {
         /// Name.

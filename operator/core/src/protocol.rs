@@ -157,6 +157,9 @@ pub struct MemberState {
     /// Transactions of clients that a change of the primary would break off; absent: none that is long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub long_transactions: Option<LongTransactions>,
+    /// How often mysqld ended without being asked to, in this run of the agent process.
+    #[serde(default)]
+    pub crashes: u64,
     /// Listed components that were loaded or tried in this run of mysqld.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub components: Vec<Component>,

@@ -16,6 +16,7 @@ pub(crate) mod release;
 pub(crate) mod resources;
 mod storage;
 mod tls;
+mod update;
 mod warnings;
 
 pub use failover::duration;
@@ -71,6 +72,8 @@ pub struct Cluster {
     pub max_apply_lag: Duration,
     /// How far a replica may be behind and still be read from, in whole seconds.
     pub max_read_lag: Duration,
+    /// How long the first member of a rollout must be ready before the next one restarts.
+    pub soak: Duration,
     /// When backups are made, if there is a schedule.
     pub schedule: Option<Schedule>,
     /// How old the backup may be that an update asks for.
@@ -184,6 +187,7 @@ pub fn cluster(
     problems.extend(pod::problems(&spec.pod));
     problems.extend(failover::problems(&spec.failover));
     problems.extend(reads::problems(&spec.services.replicas));
+    problems.extend(update::problems(&spec.update));
     problems.extend(backup::problems(spec));
     if problems.is_empty() { Ok(assemble(object, references, settings)) } else { Err(problems) }
 }
@@ -208,6 +212,7 @@ fn assemble(object: &MySQLCluster, references: &References, settings: &Settings)
         failover_delay: failover::duration(&spec.failover.delay).unwrap_or_default(),
         max_apply_lag: failover::duration(&spec.failover.max_apply_lag).unwrap_or_default(),
         max_read_lag: reads::max_lag(&spec.services.replicas),
+        soak: failover::duration(&spec.update.soak).unwrap_or_default(),
         schedule: backup::schedule(&spec),
         backup_max_age: failover::duration(&spec.update.backup_max_age).unwrap_or_default(),
         my_cnf: my_cnf(&spec, &mysql_settings, storage_bytes),

@@ -128,8 +128,9 @@ impl Ages {
         self.0.get(&moment).copied().unwrap_or_default()
     }
 
-    /// The moments that decisions count from: an operation, a change of the primary, a request, a lost primary, a deletion.
-    pub fn moments(object: &MySQLCluster) -> Vec<Timestamp> {
+    /// The moments that decisions count from: an operation, a change of the primary, a request, a lost primary, a deletion,
+    /// and when each Pod became ready or ceased to be.
+    pub fn moments<'a>(object: &MySQLCluster, pods: impl Iterator<Item = &'a PodView>) -> Vec<Timestamp> {
         let status = object.status.as_ref();
         let operation = status.and_then(|status| status.operation.as_ref()).map(|one| one.started_at.0);
         let request = status.and_then(|status| status.switchover.as_ref()).map(|one| one.seen_at.0);
@@ -139,14 +140,24 @@ impl Ages {
         let deletion = object.metadata.deletion_timestamp.as_ref().map(|time| time.0);
         let changes = status.into_iter().flat_map(|status| [&status.last_switchover, &status.last_failover]);
         let changes = changes.flatten().map(|change| change.started_at.0);
-        [operation, request, writable, deletion].into_iter().flatten().chain(changes).collect()
+        let readiness = pods.filter_map(|pod| pod.ready_changed);
+        [operation, request, writable, deletion]
+            .into_iter()
+            .flatten()
+            .chain(changes)
+            .chain(readiness)
+            .collect()
     }
 
     /// The ages that a clock shows which nobody sets.
     #[cfg(any(test, feature = "test-support"))]
-    pub fn by_steady_clock(object: &MySQLCluster, now: Timestamp) -> Self {
+    pub fn by_steady_clock<'a>(
+        object: &MySQLCluster,
+        pods: impl Iterator<Item = &'a PodView>,
+        now: Timestamp,
+    ) -> Self {
         let age = |then: Timestamp| Duration::try_from(now.duration_since(then)).unwrap_or_default();
-        Self::moments(object).into_iter().map(|moment| (moment, age(moment))).collect()
+        Self::moments(object, pods).into_iter().map(|moment| (moment, age(moment))).collect()
     }
 }
 
@@ -200,8 +211,14 @@ pub struct PodView {
     pub node: Option<String>,
     /// Kubernetes regards it as ready.
     pub ready: bool,
+    /// When it became ready, or ceased to be; absent: nobody has looked yet.
+    pub ready_changed: Option<Timestamp>,
     /// It is being deleted.
     pub terminating: bool,
+    /// How often its container was started again.
+    pub restarts: u32,
+    /// Why nothing can run in it, by its own status; absent: something runs, or may before long.
+    pub held_up: Option<TroubleKind>,
     /// Revision of the template it was made from (label `controller-revision-hash`).
     pub revision: Option<String>,
     /// Value of the role label.

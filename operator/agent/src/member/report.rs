@@ -41,6 +41,7 @@ impl Member {
             disk: board.disk,
             long_transactions: board.long_transactions.clone(),
             archive: self.archive_state(&board.archived),
+            crashes: self.supervisor.crashes(),
             components: if run == Some(board.components.0) { board.components.1.clone() } else { Vec::new() },
             message: message.next().unwrap_or_default().to_owned(),
         }

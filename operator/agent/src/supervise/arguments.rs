@@ -147,7 +147,7 @@ pub fn initialize(settings: &Settings, data: &Path, script: &Path) -> Vec<OsStri
 
 // mysqld wants this one first.
 fn defaults(settings: &Settings) -> OsString {
-    path("--defaults-file", &settings.config_path.join("my.cnf"))
+    path("--defaults-file", &settings.my_cnf())
 }
 
 fn path(name: &str, value: &Path) -> OsString {

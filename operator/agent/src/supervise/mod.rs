@@ -96,6 +96,7 @@ pub struct Supervisor {
     wanted: watch::Sender<bool>,
     pid: AtomicI32,
     runs: AtomicU64,
+    crashes: AtomicU64,
     is_expected: AtomicBool,
     hold: Hold,
 }
@@ -113,6 +114,7 @@ impl Supervisor {
             wanted: watch::Sender::new(false),
             pid: AtomicI32::new(0),
             runs: AtomicU64::new(0),
+            crashes: AtomicU64::new(0),
             is_expected: AtomicBool::new(false),
             hold: Hold::default(),
         }
@@ -136,6 +138,11 @@ impl Supervisor {
     /// How often mysqld was started.
     pub fn starts(&self) -> u64 {
         self.runs.load(Ordering::Relaxed)
+    }
+
+    /// How often mysqld ended without being asked to.
+    pub fn crashes(&self) -> u64 {
+        self.crashes.load(Ordering::Relaxed)
     }
 
     /// Whether mysqld shall run. Taking it back does not stop it: see [`Self::terminate`] and [`Self::kill`].
@@ -213,6 +220,7 @@ impl Supervisor {
             if is_expected {
                 tracing::info!(how = reason, "mysqld ended");
             } else {
+                self.crashes.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(how = reason, failures, "mysqld ended unexpectedly");
             }
             let answered = outcome.is_ok_and(|end| end.answered);

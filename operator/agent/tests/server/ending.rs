@@ -4,6 +4,7 @@ use crate::sql;
 use crate::world::{LONG, World};
 use nix::sys::signal::Signal;
 use porpoise_core::names::PRESTOP_SECONDS;
+use porpoise_core::protocol::ServerPhase;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -107,6 +108,8 @@ async fn c15_sigterm_fences_then_stops_mysqld_in_its_configured_mode() {
     let my_cnf = world.members[0].path("config/my.cnf");
     let text = fs::read_to_string(&my_cnf).unwrap();
     fs::write(&my_cnf, format!("{text}\n[mysqld]\nlog_error_verbosity=3\ninnodb_fast_shutdown=2\n")).unwrap();
+    // Another Pod.
+    fs::remove_file(world.members[0].path("run/my.cnf")).unwrap();
     let start = restarted(&mut world).await;
     assert!(!start.contains(RECOVERS), "{start}");
     world.promote(0, 1, 0).await;
@@ -128,4 +131,19 @@ async fn restarted(world: &mut World) -> String {
     world.start(0);
     world.running(0).await;
     world.members[0].log().split_off(before)
+}
+
+/// The volume with the configuration follows the `ConfigMap`; a crash must not be what brings a new setting to a member.
+#[tokio::test(flavor = "multi_thread")]
+async fn d40_a_server_that_restarts_in_place_does_not_try_new_settings() {
+    let world = World::new(1);
+    world.running(0).await;
+    let my_cnf = world.members[0].path("config/my.cnf");
+    let text = fs::read_to_string(&my_cnf).unwrap();
+    fs::write(&my_cnf, format!("{text}\n[mysqld]\nno_such_variable=1\n")).unwrap();
+    world.members[0].signal_mysqld(Signal::SIGKILL);
+    let again = world
+        .until(0, "a server again", |state| state.crashes == 1 && state.server == ServerPhase::Running)
+        .await;
+    assert_eq!(again.message, "");
 }

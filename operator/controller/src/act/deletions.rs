@@ -48,6 +48,7 @@ impl Pass<'_> {
                 self.delete_owned(deletion, PropagationPolicy::Background).await
             }
             Deletion::Pod { name, uid } => self.evict(name, uid).await,
+            Deletion::IdlePod { name, uid } => self.delete_pod(name, uid).await,
             Deletion::Claim { name, uid } => self.delete_claim(name, uid).await,
             Deletion::Secret { name } => self.delete_secret(name).await,
         }
@@ -88,6 +89,12 @@ impl Pass<'_> {
         }
     }
 
+    /// Past the budget, which counts a Pod in which nothing runs as one that is lost already, and would keep it for ever.
+    async fn delete_pod(&self, name: &str, uid: &str) -> Result<(), CallError> {
+        let api: Api<Pod> = self.namespaced();
+        gone(bounded(api.delete(name, &guarded(uid))).await)
+    }
+
     async fn delete_claim(&self, name: &str, uid: &str) -> Result<(), CallError> {
         let api: Api<PersistentVolumeClaim> = self.namespaced();
         gone(bounded(api.delete(name, &guarded(uid))).await)
@@ -121,7 +128,10 @@ fn owned(deletion: &Deletion) -> Option<(OwnedKind, &str)> {
         Deletion::StatefulSet { name, orphan: _ } => Some((OwnedKind::StatefulSet, name)),
         Deletion::NetworkPolicy { name } => Some((OwnedKind::NetworkPolicy, name)),
         Deletion::EndpointSlice { name } => Some((OwnedKind::EndpointSlice, name)),
-        Deletion::Pod { .. } | Deletion::Claim { .. } | Deletion::Secret { .. } => None,
+        Deletion::Pod { .. }
+        | Deletion::IdlePod { .. }
+        | Deletion::Claim { .. }
+        | Deletion::Secret { .. } => None,
     }
 }
 
@@ -130,7 +140,7 @@ fn title(deletion: &Deletion) -> String {
         Deletion::StatefulSet { name, orphan: _ } => format!("StatefulSet {name}"),
         Deletion::NetworkPolicy { name } => format!("NetworkPolicy {name}"),
         Deletion::EndpointSlice { name } => format!("EndpointSlice {name}"),
-        Deletion::Pod { name, uid: _ } => format!("Pod {name}"),
+        Deletion::Pod { name, uid: _ } | Deletion::IdlePod { name, uid: _ } => format!("Pod {name}"),
         Deletion::Claim { name, uid: _ } => format!("PersistentVolumeClaim {name}"),
         Deletion::Secret { name } => format!("Secret {name}"),
     }

@@ -186,6 +186,27 @@ async fn orders_deletions_and_a_moving_endpoint_need_a_record_read_in_the_same_p
     }
 }
 
+/// A budget counts a Pod in which nothing runs as lost, and would never let it go.
+#[tokio::test]
+async fn members_are_evicted_but_idle_pods_are_deleted_each_by_its_uid() {
+    let (name, uid) = ("shop-0".to_owned(), "u".to_owned());
+    for (deletion, line, place) in [
+        (
+            Deletion::Pod { name: name.clone(), uid: uid.clone() },
+            "POST /api/v1/namespaces/prod/pods/shop-0/eviction",
+            "/deleteOptions/preconditions/uid",
+        ),
+        (Deletion::IdlePod { name, uid }, "DELETE /api/v1/namespaces/prod/pods/shop-0", "/preconditions/uid"),
+    ] {
+        let (client, calls) = server(storing);
+        let (context, _until) = context(&client);
+        let plan = Plan { deletions: vec![deletion], ..Plan::default() };
+        on(&context, &observation(Freshness::Read), &plan).await;
+        assert_eq!(calls.lines(), [line]);
+        assert_eq!(calls.all()[0].body.pointer(place), Some(&json!("u")), "{line}");
+    }
+}
+
 #[tokio::test]
 async fn the_endpoint_is_written_only_over_what_was_seen() {
     let (client, calls) = server(storing);

@@ -100,8 +100,8 @@ async fn view(context: &Context, object: MySQLCluster) -> ClusterView {
         troubles::look(context, &object, &pods),
         troubles::namespace_terminating(context, &object, &pods),
     );
-    let ages =
-        context.memories.of(&object.uid().unwrap_or_default(), |memory| memory.ages(&Ages::moments(&object)));
+    let moments = Ages::moments(&object, pods.values().map(|pod| &pod.view));
+    let ages = context.memories.of(&object.uid().unwrap_or_default(), |memory| memory.ages(&moments));
     ClusterView {
         now: Timestamp::now(),
         ages,

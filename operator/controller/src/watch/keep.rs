@@ -51,12 +51,19 @@ pub(super) fn pod(pod: SlimPod) -> Option<Kept<PodFacts>> {
     // A backup Job's Pod carries the same label; members are named after the cluster and numbered.
     ordinal_in(&key.name, &name)?;
     let status = pod.status.unwrap_or_default();
+    let readiness = status.conditions.iter().find(|condition| condition.type_ == "Ready");
+    let trouble = trouble(&status);
     let view = PodView {
         uid: pod.metadata.uid.clone().unwrap_or_default(),
         address: status.pod_ip.clone().filter(|address| !address.is_empty()),
         image: image(pod.spec.containers),
         node: pod.spec.node_name,
-        ready: condition(&status, "Ready") == Some("True"),
+        ready: readiness.is_some_and(|condition| condition.status == "True"),
+        ready_changed: readiness
+            .and_then(|condition| condition.last_transition_time.as_ref())
+            .map(|time| time.0),
+        restarts: status.container_statuses.iter().map(|container| container.restart_count).sum(),
+        held_up: trouble.as_ref().map(|(kind, _)| *kind),
         terminating: pod.metadata.deletion_timestamp.is_some(),
         revision: label(&pod.metadata, REVISION),
         role: label(&pod.metadata, ROLE_LABEL),
@@ -67,7 +74,7 @@ pub(super) fn pod(pod: SlimPod) -> Option<Kept<PodFacts>> {
         running: view.address.is_some() && !ended,
         labels: Marks::new(pod.metadata.labels.as_ref()),
         annotations: Marks::new(pod.metadata.annotations.as_ref()),
-        trouble: trouble(&status),
+        trouble,
         view,
     };
     Some((key, name, facts))
@@ -80,11 +87,6 @@ fn image(containers: Vec<Container>) -> Option<String> {
 
 fn label(metadata: &ObjectMeta, name: &str) -> Option<String> {
     metadata.labels.as_ref()?.get(name).cloned()
-}
-
-fn condition<'a>(status: &'a PodStatus, type_: &str) -> Option<&'a str> {
-    let found = status.conditions.iter().find(|condition| condition.type_ == type_)?;
-    Some(&found.status)
 }
 
 /// What holds a Pod up. One trouble is enough: people solve them one by one, first things first.
@@ -139,7 +141,11 @@ mod tests {
 
     #[test]
     fn a_pod_is_kept_as_the_instance_of_its_cluster() {
-        let running = json!({ "phase": "Running", "podIP": "10.0.0.7", "conditions": [{ "type": "Ready", "status": "True" }] });
+        let running = json!({
+            "phase": "Running", "podIP": "10.0.0.7",
+            "conditions": [{ "type": "Ready", "status": "True", "lastTransitionTime": "2026-11-21T10:00:00Z" }],
+            "containerStatuses": [{ "name": "mysql", "restartCount": 2, "state": { "running": {} } }],
+        });
         let (key, name, facts) = read_pod("shop-0", &running).unwrap();
         assert_eq!((key.namespace.as_str(), key.name.as_str(), name.as_str()), ("prod", "shop", "shop-0"));
         assert!(facts.running && facts.labels.agree("mysql.porpoise.dev/role", Some("primary")));
@@ -148,6 +154,9 @@ mod tests {
             address: Some("10.0.0.7".to_owned()),
             node: Some("n1".to_owned()),
             ready: true,
+            ready_changed: Some("2026-11-21T10:00:00Z".parse().unwrap()),
+            restarts: 2,
+            held_up: None,
             terminating: false,
             revision: Some("shop-5c".to_owned()),
             role: Some("primary".to_owned()),

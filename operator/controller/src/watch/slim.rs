@@ -3,6 +3,7 @@
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::core::{ApiResource, Object};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -71,12 +72,14 @@ pub(super) struct PodCondition {
     pub(super) status: String,
     pub(super) reason: Option<String>,
     pub(super) message: Option<String>,
+    pub(super) last_transition_time: Option<Time>,
 }
 
 #[derive(Deserialize, Serialize, Clone, Debug, Default)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ContainerStatus {
     pub(super) name: String,
+    pub(super) restart_count: u32,
     pub(super) state: ContainerState,
 }
 

@@ -4,8 +4,9 @@ use super::rollout::{self, Rollout};
 use super::roster::{Roster, reigns_in};
 use super::step::{Situation, Step, recorded};
 use super::update_gate::{self, Hold};
-use super::{archive, backups, changeover, quorum, status};
+use super::{archive, backups, changeover, halt, mending, quorum, status};
 use crate::build;
+use crate::event;
 use crate::names::{READS_LABEL, ROLE_LABEL, ordinal};
 use crate::plan::{Deletion, Desired, Metadata, Plan};
 use crate::protocol::{MemberState, Role};
@@ -55,7 +56,8 @@ pub(super) fn plan(cluster: &Cluster, view: &ClusterView, mut plan: Plan) -> Pla
     if step.request.is_some() {
         plan.status.switchover.clone_from(&step.request);
     }
-    let rests = plan.status.phase.is_some_and(super::is_resting) && !step.awaits;
+    let halted = step.halt.is_some() && step.record.is_none() && step.orders.is_empty();
+    let rests = (halted || plan.status.phase.is_some_and(super::is_resting)) && !step.awaits;
     plan.look_again = if rests { CALM } else { BUSY };
     plan
 }
@@ -66,21 +68,41 @@ pub(super) fn protocol(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) -
         return Step::wait(Situation::Waiting, "hibernated by request");
     }
     let step = quorum::step(cluster, view);
+    for deletion in mending::idle(view) {
+        replace(deletion, plan);
+    }
     let record = recorded(&view.object.status.clone().unwrap_or_default());
-    let Some(claim) = record.quorum.as_ref().filter(|_| step.record.is_none() && step.orders.is_empty())
-    else {
-        return step;
-    };
+    let Some(claim) = record.quorum.as_ref() else { return step };
     let roster = Roster { cluster, view, claim, term: record.term };
+    let halt = halt::of(&roster, record.primary.as_deref());
+    plan.events.extend(halt.as_ref().and_then(|halt| halt.news(view)));
+    let step = Step { halt, ..step };
+    if step.record.is_some() || !step.orders.is_empty() {
+        return step;
+    }
+    if let Some(deletion) = mending::spared(&roster, &record) {
+        replace(deletion, plan);
+        return step;
+    }
+    if step.halt.is_some() {
+        return step;
+    }
     match rollout::next(&roster, &record) {
         Rollout::Nothing => step,
         Rollout::Replace(deletion) => {
-            plan.deletions.push(deletion);
+            replace(deletion, plan);
             step
         }
         Rollout::Move(step) => *step,
         Rollout::Await(what) => step.awaiting(Some(what)),
     }
+}
+
+fn replace(deletion: Deletion, plan: &mut Plan) {
+    if let Deletion::Pod { name, .. } | Deletion::IdlePod { name, .. } = &deletion {
+        plan.events.push(event::MEMBER_RESTARTING.event(&[("instance", name)]));
+    }
+    plan.deletions.push(deletion);
 }
 
 /// Owned objects in the order of apply (architecture.md §3), and what holds back an update of the image.

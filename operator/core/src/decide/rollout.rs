@@ -6,8 +6,8 @@ use super::patience;
 use super::roster::{Roster, reigns_in};
 use super::step::Step;
 use crate::plan::{Deletion, Record};
-use crate::protocol::{MemberState, Role, ServerPhase};
-use crate::view::Look;
+use crate::protocol::{MemberState, Role};
+use crate::view::ClusterView;
 
 /// What a rollout does next.
 pub(super) enum Rollout {
@@ -23,23 +23,17 @@ pub(super) enum Rollout {
 
 /// Decides only while everything is well: the primary admits, the claim is complete, every other member follows.
 pub(super) fn next(roster: &Roster<'_>, record: &Record) -> Rollout {
-    let Some(name) = record.primary.as_deref().filter(|_| record.operation.is_none()) else {
+    let Some(primary) = record.primary.as_deref().and_then(|name| roster.answer(name)) else {
         return Rollout::Nothing;
     };
-    let Some(primary) = roster.answer(name) else {
-        return if is_alone_and_down(roster, name) { replace(roster, name) } else { Rollout::Nothing };
-    };
-    if !all_is_well(roster, primary) {
-        return broken(roster, primary).map_or(Rollout::Nothing, |name| replace(roster, &name));
+    if record.operation.is_some() || !all_is_well(roster, primary) {
+        return Rollout::Nothing;
     }
-    let mut outdated: Vec<String> =
-        roster.wanted().into_iter().filter(|name| is_outdated(roster, name)).collect();
-    outdated.sort_by_key(|name| (*name == primary.instance, std::cmp::Reverse(crate::names::ordinal(name))));
-    let Some(first) = outdated.first() else {
+    let Some(first) = queue(roster, Some(&primary.instance)).into_iter().next() else {
         return Rollout::Nothing;
     };
-    if *first != primary.instance || roster.cluster.instances == 1 {
-        return replace(roster, first);
+    if first != primary.instance || roster.cluster.instances == 1 {
+        return replace(roster, &first);
     }
     let why = format!("{} is to be restarted", primary.instance);
     if let Some(what) = patience::awaited(primary, patience::UNHURRIED) {
@@ -49,56 +43,14 @@ pub(super) fn next(roster: &Roster<'_>, record: &Record) -> Rollout {
         .map_or(Rollout::Nothing, |step| Rollout::Move(Box::new(step)))
 }
 
-/// The only member, which a former template left out of order: there is nothing to lose by the next one.
-fn is_alone_and_down(roster: &Roster<'_>, name: &str) -> bool {
-    let down = roster.view.pods.get(name).is_some_and(|pod| !pod.ready && !pod.terminating);
-    roster.cluster.instances == 1 && down && is_outdated(roster, name)
-}
-
-/// A replica that a former template left out of order, as an image that does not start. Nothing but the next template helps
-/// it, so it is not waited for; but whoever has the present template already must be well, and its acknowledgements must not
-/// be missed.
-fn broken(roster: &Roster<'_>, primary: &MemberState) -> Option<String> {
-    if reigns_in(primary) != Some(roster.term) {
-        return None;
-    }
-    let replicas: Vec<String> =
-        roster.wanted().into_iter().filter(|name| *name != primary.instance).collect();
-    let is_well = |name: &String| {
-        is_ready(roster, name)
-            && roster.answer(name).is_some_and(|state| may_take_over(roster, primary, state))
-    };
-    let (outdated, current): (Vec<String>, Vec<String>) =
-        replicas.into_iter().partition(|name| is_outdated(roster, name));
-    if !current.iter().all(is_well) {
-        return None;
-    }
-    let well = current.iter().chain(&outdated).filter(|name| is_well(name)).count();
-    let spared = usize::try_from(roster.claim.k).is_ok_and(|k| well >= k);
-    outdated.into_iter().find(|name| is_broken(roster, primary, name) && (spared || is_idle(roster, name)))
-}
-
-fn is_broken(roster: &Roster<'_>, primary: &MemberState, name: &str) -> bool {
-    let stays = roster.view.pods.get(name).is_some_and(|pod| !pod.terminating);
-    // A copy of the data takes long, and it does not matter which template receives it.
-    let copies =
-        |state: &MemberState| matches!(state.server, ServerPhase::Initializing | ServerPhase::Cloning);
-    let state = roster.answer(name);
-    let follows = state.is_some_and(|state| is_healthy_follower(roster, primary, state));
-    stays && !state.is_some_and(copies) && !(follows && is_ready(roster, name))
-}
-
-/// Whether it certainly acknowledges nothing.
-fn is_idle(roster: &Roster<'_>, name: &str) -> bool {
-    match roster.view.members.get(name) {
-        None | Some(Look::Absent) => true,
-        Some(Look::Answered(state)) => !matches!(state.role, Role::Replica { acknowledging: true, .. }),
-        Some(Look::Silent { .. }) => !is_ready(roster, name),
-    }
-}
-
-fn is_ready(roster: &Roster<'_>, name: &str) -> bool {
-    roster.view.pods.get(name).is_some_and(|pod| pod.ready && !pod.terminating)
+/// Wanted instances whose Pods were made from an older template, in the order of their restart: the primary last.
+pub(super) fn queue(roster: &Roster<'_>, primary: Option<&str>) -> Vec<String> {
+    let mut outdated: Vec<String> =
+        roster.wanted().into_iter().filter(|name| is_outdated(roster, name)).collect();
+    let turn =
+        |name: &String| (primary == Some(name.as_str()), std::cmp::Reverse(crate::names::ordinal(name)));
+    outdated.sort_by_key(turn);
+    outdated
 }
 
 /// Whether any Pod was made from an older template.
@@ -113,7 +65,10 @@ fn all_is_well(roster: &Roster<'_>, primary: &MemberState) -> bool {
     let followed = others
         .map(|member| roster.member(member))
         .all(|state| state.is_some_and(|state| may_take_over(roster, primary, state)));
-    let ready = roster.wanted().iter().all(|name| is_ready(roster, name));
+    let ready = roster
+        .wanted()
+        .iter()
+        .all(|name| roster.view.pods.get(name).is_some_and(|pod| pod.ready && !pod.terminating));
     let complete = roster.claim.members.len() == roster.wanted().len();
     admits && followed && ready && complete && roster.cluster.is_complete(roster.claim)
 }
@@ -125,11 +80,16 @@ fn may_take_over(roster: &Roster<'_>, primary: &MemberState, state: &MemberState
 
 /// Whether the Pod was made from an older template.
 pub(super) fn is_outdated(roster: &Roster<'_>, instance: &str) -> bool {
-    let current = roster.view.stateful_set.as_ref().and_then(|set| {
+    has_old_template(roster.view, instance)
+}
+
+/// The same without a claim.
+pub(super) fn has_old_template(view: &ClusterView, instance: &str) -> bool {
+    let current = view.stateful_set.as_ref().and_then(|set| {
         let observed = set.status.as_ref()?.observed_generation? >= set.metadata.generation?;
         set.status.as_ref()?.update_revision.clone().filter(|_| observed)
     });
-    let pod = roster.view.pods.get(instance).and_then(|pod| pod.revision.clone());
+    let pod = view.pods.get(instance).and_then(|pod| pod.revision.clone());
     matches!((current, pod), (Some(current), Some(pod)) if current != pod)
 }
 

@@ -5,7 +5,7 @@ use super::step::{Situation, Step};
 use super::{alarm, archive, backups, components, rollout};
 use crate::condition::{self, ConditionType, News};
 use crate::event;
-use crate::plan::Plan;
+use crate::plan::{Deletion, Plan};
 use crate::protocol::{DiskState, MemberState, Role, ServerPhase};
 use crate::validate::{Cluster, Problem};
 use crate::view::{ClusterView, Look};
@@ -221,8 +221,8 @@ fn reigning(cluster: &Cluster, view: &ClusterView, plan: &Plan, ready: usize) ->
     }
 }
 
-fn is_no_pod(deletion: &crate::plan::Deletion) -> bool {
-    !matches!(deletion, crate::plan::Deletion::Pod { .. })
+fn is_no_pod(deletion: &Deletion) -> bool {
+    !matches!(deletion, Deletion::Pod { .. } | Deletion::IdlePod { .. })
 }
 
 fn facts(cluster: &Cluster, view: &ClusterView, step: &Step, phase: Phase, ready: usize) -> Vec<News> {
@@ -241,17 +241,22 @@ fn facts(cluster: &Cluster, view: &ClusterView, step: &Step, phase: Phase, ready
             &if resting { counts.clone() } else { format!("{counts}; {why}") },
         ),
         writable_fact(cluster, status.and_then(|status| status.quorum.as_ref()), writable, primary, why),
-        News::new(
-            ConditionType::Progressing,
-            !resting,
-            phase_reason(phase),
-            if resting { "nothing to do" } else { why },
-        ),
+        progressing(step, phase, if resting { "nothing to do" } else { why }),
         alarm::degraded(cluster, view, phase, &counts, why),
         News::new(ConditionType::ConfigurationValid, true, "Valid", warnings(cluster)),
         alarm::storage(view),
         News::new(ConditionType::CertificatesReady, true, "Issued", "certificates are in place"),
     ]
+}
+
+/// Whether something is on its way. A rollout that waits for people says so, unless the cluster has other worries.
+fn progressing(step: &Step, phase: Phase, why: &str) -> News {
+    match step.halt.as_ref().filter(|_| phase == Phase::Updating) {
+        Some(halt) => {
+            News::new(ConditionType::Progressing, halt.ends_by_itself, halt.reason, halt.message.clone())
+        }
+        None => News::new(ConditionType::Progressing, !super::is_resting(phase), phase_reason(phase), why),
+    }
 }
 
 fn warnings(cluster: &Cluster) -> String {

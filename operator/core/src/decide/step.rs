@@ -1,5 +1,6 @@
 //! The result of one protocol decision.
 
+use super::halt::Halt;
 use crate::event::Event;
 use crate::plan::Record;
 use crate::protocol::Order;
@@ -18,6 +19,8 @@ pub(super) struct Step {
     pub(super) request: Option<SwitchoverRequest>,
     /// A move of the primary waits for something that may be over soon: the cluster is looked at again before long.
     pub(super) awaits: bool,
+    /// Why a rollout does not go on by itself, if one is under way.
+    pub(super) halt: Option<Halt>,
     /// Events to emit.
     pub(super) events: Vec<Event>,
     /// Why, in a sentence.
@@ -49,6 +52,7 @@ impl Step {
             orders: Vec::new(),
             request: None,
             awaits: false,
+            halt: None,
             events: Vec::new(),
             reason: reason.into(),
         }

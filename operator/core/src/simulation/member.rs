@@ -311,6 +311,7 @@ impl Member {
                 && (agent.stance_run != sight.run || agent.stance_number == sight.stance_number)
         });
         Some(MemberState {
+            crashes: 0,
             cluster: fixture::UID.to_owned(),
             instance: self.name().to_owned(),
             volume: self.disk.volume.id().unwrap_or_default().to_owned(),

@@ -11,6 +11,7 @@ mod found;
 mod lifecycle;
 mod protocol;
 mod rejoin;
+mod releases;
 mod restore;
 mod rollout;
 mod schedules;

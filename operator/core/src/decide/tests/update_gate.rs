@@ -61,6 +61,9 @@ fn seen(view: &ClusterView, phase: BackupPhase, minutes_ago: i64) -> BackupSeen 
         verified: phase == BackupPhase::Succeeded,
         message: "the bucket is full".to_owned(),
         deleting: false,
+        cluster: None,
+        location: None,
+        gtid_set: None,
     }
 }
 

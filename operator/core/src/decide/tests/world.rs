@@ -1,5 +1,9 @@
 //! A small world for the decisions: members that obey orders at once, with data that really moves between them.
 
+mod templates;
+
+pub(super) use templates::Flaw;
+
 use crate::decide::plan;
 use crate::fixture;
 use crate::gate::FeatureGates;
@@ -7,7 +11,9 @@ use crate::gtid::GtidSet;
 use crate::plan::{Deletion, Plan};
 use crate::protocol::{Action, DataState, MemberState, Order, Role, ServerPhase};
 use crate::validate::Settings;
-use crate::view::{Ages, ClaimView, ClusterView, Look, NodeView, PodView, References, RestoreLook};
+use crate::view::{
+    Ages, ClaimView, ClusterView, Look, NodeView, PodView, References, RestoreLook, TroubleKind,
+};
 use porpoise_crds::{FINALIZER, MySQLCluster, Phase, Quorum};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,6 +34,12 @@ pub(super) struct World {
     waits_for: BTreeMap<String, i32>,
     /// Term records: the transaction and the term.
     records: Vec<(GtidSet, i64)>,
+    /// The template that the spec asks for; 0: nobody has looked at templates.
+    template: u32,
+    /// What is wrong with each template.
+    flaws: Vec<Option<Flaw>>,
+    /// Whose Pods the plans replaced, in order.
+    pub(super) replaced: Vec<String>,
     /// How often a held member came back from its own data, and how many transactions that cut off.
     pub(super) rejoined: (usize, u64),
 }
@@ -43,6 +55,14 @@ pub(super) struct Member {
     reigned: Option<i64>,
     /// What a held member has.
     asleep: Option<DataState>,
+    /// The template its Pod was made from.
+    template: u32,
+    /// Why nothing runs in its Pod.
+    pub(super) held_up: Option<TroubleKind>,
+    /// Whether its Pod was ready, and since when.
+    readiness: (bool, jiff::Timestamp),
+    /// How often its container was started again.
+    pub(super) restarts: u32,
 }
 
 impl Member {
@@ -88,6 +108,9 @@ impl World {
             next_transaction: 1,
             waits_for: BTreeMap::new(),
             records: Vec::new(),
+            template: 0,
+            flaws: vec![None],
+            replaced: Vec::new(),
             rejoined: (0, 0),
         }
     }
@@ -216,20 +239,27 @@ impl World {
         for name in self.members.keys().filter(|name| !self.members[*name].up) {
             members.insert(name.clone(), Look::Absent);
         }
+        let has_pod = |member: &Member| member.up || member.held_up.is_some();
+        let pods: BTreeMap<String, PodView> = self
+            .members
+            .iter()
+            .filter(|(_, member)| has_pod(member))
+            .map(|(name, member)| (name.clone(), pod(name, member)))
+            .collect();
         ClusterView {
             now: self.now,
-            ages: Ages::by_steady_clock(&self.object, self.now),
+            ages: Ages::by_steady_clock(&self.object, pods.values(), self.now),
             operator: "operator-a".to_owned(),
             object: self.object.clone(),
             namespace_terminating: false,
-            stateful_set: None,
-            pods: running.map(|(name, member)| (name.clone(), pod(name, member))).collect(),
+            stateful_set: (self.template > 0).then(|| templates::stateful_set(self.template)),
+            pods,
             nodes: self.nodes.clone(),
             claims: self.members.iter().map(|(name, member)| (name.clone(), member.claim.clone())).collect(),
             members,
             references: References { restore: self.restore.clone(), ..References::default() },
             backups: BTreeMap::new(),
-            troubles: Vec::new(),
+            troubles: self.troubles(),
         }
     }
 
@@ -261,9 +291,9 @@ impl World {
         self.object.status = Some(status);
         self.scale(&plan);
         for deletion in &plan.deletions {
-            if let Deletion::Pod { name, .. } = deletion {
-                self.crash(name);
-                self.boot(name);
+            if let Deletion::Pod { name, .. } | Deletion::IdlePod { name, .. } = deletion {
+                self.replaced.push(name.clone());
+                self.replace(name);
             }
         }
         if let Some(primary) =
@@ -271,6 +301,7 @@ impl World {
         {
             self.deliver(&primary);
         }
+        self.watch_readiness();
         self.last = plan;
         kept
     }
@@ -361,7 +392,8 @@ impl World {
             .as_ref()
             .zip(state.claim.as_ref())
             .is_some_and(|(sent, known)| sent.version < known.version);
-        if old_claim || order.seen != state.seen() {
+        // Without a server nothing comes of an order.
+        if old_claim || order.seen != state.seen() || matches!(state.server, ServerPhase::Failed { .. }) {
             return;
         }
         state.promised = order.term;
@@ -525,21 +557,39 @@ fn blank(name: &str, volume: &str) -> Member {
         size_bytes: 20 << 30,
         ..ClaimView::default()
     };
-    Member { state, up: true, ends: false, claim, reigned: None, asleep: None }
+    Member {
+        state,
+        up: true,
+        ends: false,
+        claim,
+        reigned: None,
+        asleep: None,
+        template: 0,
+        held_up: None,
+        readiness: (false, jiff::Timestamp::UNIX_EPOCH),
+        restarts: 0,
+    }
 }
 
-fn pod(name: &str, member: &Member) -> PodView {
-    let ready = match &member.state.role {
+fn is_ready(member: &Member) -> bool {
+    match &member.state.role {
         Role::Primary { admitting, .. } => *admitting,
         Role::Replica { receiving, applying, .. } => *receiving && *applying,
         Role::Idle | Role::Sealed { .. } => false,
-    };
+    }
+}
+
+fn pod(name: &str, member: &Member) -> PodView {
     PodView {
         uid: format!("pod-{name}"),
         address: Some("198.18.0.9".to_owned()),
         node: Some(node_of(name)),
-        ready,
+        ready: is_ready(member),
+        ready_changed: Some(member.readiness.1),
         terminating: member.ends,
+        restarts: member.restarts,
+        held_up: member.held_up,
+        revision: Some(format!("template-{}", member.template)),
         ..PodView::default()
     }
 }
