@@ -5,10 +5,12 @@ use crate::facts::is_labelled;
 use crate::kinds::OwnedKind;
 use crate::kubernetes::{CallError, bounded, existing};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
-use kube::api::{DeleteParams, EvictParams, Preconditions, PropagationPolicy};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
+use kube::api::{DeleteParams, PostParams, Preconditions, PropagationPolicy};
 use kube::core::DynamicObject;
 use kube::{Api, ResourceExt};
 use porpoise_core::plan::{Deletion, Plan};
+use serde_json::json;
 
 impl Pass<'_> {
     /// Carries out the deletions; what is gone already is no failure.
@@ -79,8 +81,16 @@ impl Pass<'_> {
     /// Through the eviction API: a budget may say no, and then the next pass asks again.
     async fn evict(&self, name: &str, uid: &str) -> Result<(), CallError> {
         let api: Api<Pod> = self.namespaced();
-        let parameters = EvictParams { delete_options: Some(guarded(uid)), ..EvictParams::default() };
-        match bounded(api.evict(name, &parameters)).await {
+        // Written out: kube 5.0 sends `delete_options`, a name that the API server does not know and ignores, guard and all.
+        let eviction = json!({
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": self.names.namespace()},
+            "deleteOptions": {"preconditions": {"uid": uid}},
+        });
+        let parameters = PostParams::default();
+        let answer = api.create_subresource::<_, Status>("eviction", name, &parameters, &eviction);
+        match bounded(answer).await {
             Err(error) if error.code() == Some(429) => {
                 tracing::info!(pod = name, "a disruption budget holds up the eviction");
                 Ok(())

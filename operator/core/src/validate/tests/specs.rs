@@ -239,6 +239,7 @@ fn failover_table() {
     assert_all_refused([
         (json!({"failover": {"delay": "11m"}}), ("spec.failover.delay", "InvalidDuration", "0s to 10m")),
         (json!({"failover": {"delay": "soon"}}), ("spec.failover.delay", "InvalidDuration", "0s to 10m")),
+        (json!({"update": {"soak": "1441m"}}), ("spec.update.soak", "InvalidDuration", "to 1440m")),
         (
             json!({"failover": {"maxApplyLag": "99ms"}}),
             ("spec.failover.maxApplyLag", "InvalidDuration", "100ms"),
