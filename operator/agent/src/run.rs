@@ -86,7 +86,6 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     let reading = |source| RunError::ReadSettings { source };
     let config = settings.config().map_err(reading)?;
     let server_id = settings.server_id().map_err(reading)?;
-    settings.keep_my_cnf().map_err(reading)?;
     let signals = |source| RunError::HandleSignals { source };
     let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(signals)?;

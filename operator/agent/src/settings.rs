@@ -17,6 +17,9 @@ pub struct Settings {
     /// UID of the Pod.
     #[arg(long, env = "POD_UID", default_value = "")]
     pub pod_uid: String,
+    /// What the Pod's template was made from, as `my.cnf` names it; empty: any will do.
+    #[arg(long, env = names::TEMPLATE_VARIABLE, default_value = "")]
+    pub template: String,
     /// Program that is mysqld.
     #[arg(long, default_value = "mysqld")]
     pub mysqld: PathBuf,
@@ -82,7 +85,7 @@ pub enum SettingsError {
         source: serde_json::Error,
     },
     /// `my.cnf` cannot be kept.
-    #[error("copy {path}")]
+    #[error("keep a copy of {path}")]
     KeepConfig {
         /// The file.
         path: PathBuf,
@@ -118,18 +121,25 @@ impl Settings {
         if kept.exists() { kept } else { self.config_path.join(MY_CNF) }
     }
 
-    /// Keeps the `my.cnf` that this Pod began with, for all its life: the volume with the configuration follows the
-    /// `ConfigMap`, and a mysqld that crashes and starts again must not be the first to try a new setting. Settings reach a
-    /// member with a new Pod, in its turn.
-    pub fn keep_my_cnf(&self) -> Result<(), SettingsError> {
+    /// Keeps the `my.cnf` of this Pod's template for all its life: the volume with the configuration follows the `ConfigMap`,
+    /// and a mysqld that crashes and starts again must not be the first to try a new setting. Settings reach a member with
+    /// a new Pod, in its turn. False: the volume shows those of another template, as it may for up to 90 s.
+    pub fn keep_my_cnf(&self) -> Result<bool, SettingsError> {
         let kept = self.kept_my_cnf();
         if kept.exists() {
-            return Ok(());
+            return Ok(true);
         }
         let path = self.config_path.join(MY_CNF);
-        let beside = kept.with_extension("new");
-        // Whole or not at all: a container that ends half-way begins again here.
-        let copied = std::fs::copy(&path, &beside).and_then(|_| std::fs::rename(&beside, &kept));
+        let copied = std::fs::read_to_string(&path).and_then(|text| {
+            let is_ours = self.template.is_empty() || text.starts_with(&names::template_line(&self.template));
+            if is_ours {
+                // Whole or not at all: a container that ends half-way begins again here.
+                let beside = kept.with_extension("new");
+                std::fs::write(&beside, text)?;
+                std::fs::rename(&beside, &kept)?;
+            }
+            Ok(is_ours)
+        });
         copied.map_err(|source| SettingsError::KeepConfig { path, source })
     }
 

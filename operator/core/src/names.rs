@@ -37,6 +37,13 @@ pub const APP_ACCOUNT_PATH: &str = "/porpoise/app";
 /// Directory of sockets and the pid file (emptyDir).
 pub const RUN_PATH: &str = "/run/mysqld";
 
+/// Variable of the mysql container: what its template was made from.
+pub const TEMPLATE_VARIABLE: &str = "PORPOISE_TEMPLATE";
+/// First line of the `my.cnf` for the Pods of a template.
+pub fn template_line(template: &str) -> String {
+    format!("# template {template}\n")
+}
+
 /// Accounts with a generated password in the Secret `NAME-accounts`, key = account name.
 pub const ACCOUNTS: [&str; 5] = ["agent", "replication", "clone", "backup", "monitor"];
 /// MySQL user of one of [`ACCOUNTS`], such as `porpoise_agent`.

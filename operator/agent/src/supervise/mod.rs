@@ -26,6 +26,10 @@ use tokio::time::{Instant, sleep};
 
 /// How often a starting mysqld is asked whether it answers.
 const POLL: Duration = Duration::from_millis(20);
+/// How long the settings of this Pod's template are waited for: the kubelet looks after its volumes once a minute.
+const SETTINGS: Duration = Duration::from_secs(100);
+/// Pause between looks at them.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// A run of this length was a good one: pauses start over.
 const GOOD_RUN: Duration = Duration::from_mins(1);
 /// Longest pause between tries of a mysqld that does not come up.
@@ -99,6 +103,7 @@ pub struct Supervisor {
     crashes: AtomicU64,
     is_expected: AtomicBool,
     hold: Hold,
+    born: Instant,
 }
 
 impl Supervisor {
@@ -117,6 +122,7 @@ impl Supervisor {
             crashes: AtomicU64::new(0),
             is_expected: AtomicBool::new(false),
             hold: Hold::default(),
+            born: Instant::now(),
         }
     }
 
@@ -311,6 +317,7 @@ impl Supervisor {
             tracing::info!("the data was cloned: the server takes a new UUID");
         }
         self.finish_cut()?;
+        self.keep_settings().await?;
         if !self.settings.data_path.exists() {
             self.status.send_replace(Server::Initializing);
             let started = Instant::now();
@@ -318,6 +325,22 @@ impl Supervisor {
             tracing::info!(took_ms = millis(started), "data directory made");
         }
         Ok(())
+    }
+
+    /// Waits until the volume shows the settings of this Pod's template, and keeps them. When it does not in time, the template
+    /// is not the newest any more, and another Pod will have the newest.
+    async fn keep_settings(&self) -> Result<(), String> {
+        loop {
+            let kept = self.settings.keep_my_cnf();
+            match kept.map_err(|error| format!("has no settings: {}", logging::chain(&error)))? {
+                true => return Ok(()),
+                false if self.born.elapsed() < SETTINGS => sleep(LOOK_AGAIN).await,
+                false => {
+                    tracing::warn!("my.cnf is of another template than this Pod");
+                    return Ok(());
+                }
+            }
+        }
     }
 
     /// What was noted about data that is replaced.

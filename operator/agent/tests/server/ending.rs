@@ -147,3 +147,23 @@ async fn d40_a_server_that_restarts_in_place_does_not_try_new_settings() {
         .await;
     assert_eq!(again.message, "");
 }
+
+/// The kubelet may show a new Pod the settings of a former template for a while.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_pod_waits_for_the_settings_of_its_template() {
+    let mut world = World::new(1);
+    world.running(0).await;
+    let [config, kept, template] =
+        ["config/my.cnf", "run/my.cnf", "template"].map(|name| world.members[0].path(name));
+    let text = fs::read_to_string(&config).unwrap();
+    terminated(&mut world).await;
+    fs::remove_file(&kept).unwrap();
+    fs::write(template, "new").unwrap();
+    fs::write(&config, format!("# template old\n{text}\n[mysqld]\nno_such_variable=1\n")).unwrap();
+    world.start(0);
+    world.until(0, "an agent that waits", |state| state.server == ServerPhase::Starting).await;
+    fs::write(&config, format!("# template new\n{text}")).unwrap();
+    let state = world.running(0).await;
+    assert_eq!(state.crashes, 0);
+    assert!(fs::read_to_string(&kept).unwrap().starts_with("# template new\n"));
+}

@@ -209,6 +209,9 @@ impl World {
             .arg(format!("--agent-port={AGENT_PORT}"))
             .arg(format!("--probe-port={PROBE_PORT}"));
         command.arg("--mysqld").arg(at("mysqld"));
+        if let Ok(template) = fs::read_to_string(at("template")) {
+            command.args(["--template", &template]);
+        }
         for (flag, path) in PLACES {
             command.arg(flag).arg(at(path));
         }

@@ -1,7 +1,8 @@
 //! The `ConfigMap` of a cluster.
 
 use super::metadata::object_meta;
-use crate::names::{KILL_MARGIN_SECONDS, PRESTOP_SECONDS};
+use super::pod::{PodInputs, template_hash};
+use crate::names::{KILL_MARGIN_SECONDS, PRESTOP_SECONDS, template_line};
 use crate::protocol::AgentConfig;
 use crate::validate::Cluster;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -10,12 +11,14 @@ use std::collections::BTreeMap;
 /// Database made for the application.
 const APP_DATABASE: &str = "app";
 
-/// `my.cnf` for mysqld and `agent.json` for the agent, one key each (G6).
-pub fn config_map(cluster: &Cluster) -> ConfigMap {
+/// `my.cnf` for mysqld and `agent.json` for the agent, one key each (G6). The first line of `my.cnf` says which template it is
+/// for: a new Pod may see an older file for a while.
+pub fn config_map(cluster: &Cluster, inputs: &PodInputs) -> ConfigMap {
+    let my_cnf = template_line(&template_hash(cluster, inputs)) + &cluster.my_cnf;
     ConfigMap {
         metadata: object_meta(cluster, cluster.names.config()),
         data: Some(BTreeMap::from([
-            ("my.cnf".to_owned(), cluster.my_cnf.clone()),
+            ("my.cnf".to_owned(), my_cnf),
             ("agent.json".to_owned(), agent_json(cluster)),
         ])),
         ..ConfigMap::default()

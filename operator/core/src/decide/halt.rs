@@ -140,7 +140,8 @@ fn lag(roster: &Roster<'_>, instance: &str) -> bool {
 /// The primary's turn, and nobody has asked for it.
 fn unasked(roster: &Roster<'_>, primary: Option<&str>, first: &str) -> Option<Halt> {
     let is_supervised = roster.cluster.spec.update.mode == UpdateMode::Supervised;
-    if !is_supervised || primary != Some(first) {
+    let is_ready = |name: &String| roster.view.pods.get(name).is_some_and(|pod| pod.ready);
+    if !is_supervised || primary != Some(first) || !roster.wanted().iter().all(is_ready) {
         return None;
     }
     let message = if roster.cluster.instances == 1 {

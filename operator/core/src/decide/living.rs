@@ -108,8 +108,9 @@ fn replace(deletion: Deletion, plan: &mut Plan) {
 /// Owned objects in the order of apply (architecture.md §3), and what holds back an update of the image.
 fn objects(cluster: &Cluster, view: &ClusterView, step: &Step, plan: &mut Plan) -> Option<Hold> {
     plan.secrets = true;
+    let inputs = build::PodInputs::of(&view.object);
     let mut objects = vec![
-        Desired::ConfigMap(Box::new(build::config_map(cluster))),
+        Desired::ConfigMap(Box::new(build::config_map(cluster, &inputs))),
         Desired::ServiceAccount(Box::new(build::service_account(cluster))),
     ];
     match build::network_policy(cluster) {
@@ -118,12 +119,8 @@ fn objects(cluster: &Cluster, view: &ClusterView, step: &Step, plan: &mut Plan) 
     }
     objects.push(Desired::Service(Box::new(build::members_service(cluster))));
     objects.push(Desired::PodDisruptionBudget(Box::new(build::disruption_budget(cluster))));
-    let mut stateful_set = build::stateful_set(
-        cluster,
-        &build::PodInputs::of(&view.object),
-        replicas(cluster, view),
-        view.stateful_set.as_ref(),
-    );
+    let mut stateful_set =
+        build::stateful_set(cluster, &inputs, replicas(cluster, view), view.stateful_set.as_ref());
     let hold = update_gate::pass(cluster, view, &mut stateful_set, plan);
     if view.stateful_set.as_ref().is_some_and(|stored| claim_template_differs(cluster, stored)) {
         // While an update is held the old image stands in the stored one only.

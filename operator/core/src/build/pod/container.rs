@@ -1,5 +1,6 @@
 //! The mysql container, and the init container that brings the agent.
 
+use super::INPUTS_ANNOTATION;
 use super::volumes;
 use crate::names::{self, AGENT_BIN_PATH, AGENT_PORT, MYSQL_PORT, PROBE_PORT};
 use crate::validate::{Cluster, resources};
@@ -31,7 +32,7 @@ pub(super) fn mysql(cluster: &Cluster) -> Container {
         name: names::CONTAINER.to_owned(),
         image: Some(cluster.image.clone()),
         command: Some(words(&[&agent, "run"])),
-        env: Some(environment(&cluster.spec.pod.env)),
+        env: Some(member_environment(&cluster.spec.pod.env)),
         ports: Some(vec![port("mysql", MYSQL_PORT), port("agent", AGENT_PORT), port("probe", PROBE_PORT)]),
         // An agent that answers is alive, however long mysqld recovers or clones.
         startup_probe: Some(probe("/livez", 1, 2, 600)),
@@ -59,9 +60,14 @@ pub(in crate::build) fn member_resources(cluster: &Cluster) -> ResourceRequireme
     ResourceRequirements { requests: Some(resources.requests), limits: Some(resources.limits), claims: None }
 }
 
-/// Who the Pod is, by downward API (B30), then the user's variables.
-pub(in crate::build) fn environment(users: &[EnvVar]) -> Vec<EnvVar> {
-    let field = |(name, path): (&str, &str)| EnvVar {
+/// The same with the template that the Pod was made from, by which the agent knows its `my.cnf`.
+fn member_environment(users: &[EnvVar]) -> Vec<EnvVar> {
+    let path = format!("metadata.annotations['{INPUTS_ANNOTATION}']");
+    std::iter::once(field((names::TEMPLATE_VARIABLE, &path))).chain(environment(users)).collect()
+}
+
+fn field((name, path): (&str, &str)) -> EnvVar {
+    EnvVar {
         name: name.to_owned(),
         value_from: Some(EnvVarSource {
             field_ref: Some(ObjectFieldSelector {
@@ -71,7 +77,11 @@ pub(in crate::build) fn environment(users: &[EnvVar]) -> Vec<EnvVar> {
             ..EnvVarSource::default()
         }),
         value: None,
-    };
+    }
+}
+
+/// Who the Pod is, by downward API (B30), then the user's variables.
+pub(in crate::build) fn environment(users: &[EnvVar]) -> Vec<EnvVar> {
     let own =
         [("POD_NAME", "metadata.name"), ("POD_NAMESPACE", "metadata.namespace"), ("POD_UID", "metadata.uid")];
     own.into_iter().map(field).chain(users.iter().cloned()).collect()

@@ -161,7 +161,7 @@ fn environment_begins_with_the_pods_identity() {
     let env =
         pod(&json!({"pod": {"env": [{"name": "TZ", "value": "UTC"}]}})).containers[0].env.clone().unwrap();
     let names: Vec<&str> = env.iter().map(|variable| variable.name.as_str()).collect();
-    assert_eq!(names, ["POD_NAME", "POD_NAMESPACE", "POD_UID", "TZ"]);
+    assert_eq!(names, ["PORPOISE_TEMPLATE", "POD_NAME", "POD_NAMESPACE", "POD_UID", "TZ"]);
 }
 
 /// So that the time of an eviction is known whatever the API server's defaults are.

@@ -4,7 +4,6 @@ use super::world::World;
 use crate::decide::plan;
 use crate::fixture;
 use crate::plan::{Deletion, Plan};
-use crate::protocol::ServerPhase;
 use crate::view::{ClusterView, Look};
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
