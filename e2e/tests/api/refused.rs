@@ -215,6 +215,12 @@ async fn b4_bad_specs_are_refused_with_a_sentence() {
         ),
         ("a delay beyond reason", json!({"failover": {"delay": "11m"}}), "must be 10m or less"),
         ("a delay in words", json!({"failover": {"delay": "soon"}}), "should match"),
+        (
+            "an update in an unknown way",
+            json!({"update": {"mode": "Manual"}}),
+            "\"Automatic\", \"Supervised\"",
+        ),
+        ("a soak of days", json!({"update": {"soak": "1441m"}}), "must be 1440m or less"),
         ("no lag at all", json!({"failover": {"maxApplyLag": "0s"}}), "must be 100ms or more"),
         ("a minute of lag and more", json!({"failover": {"maxApplyLag": "2m"}}), "must be 1m or less"),
         ("reads without any lag", json!({"services": {"replicas": {"maxLag": "0s"}}}), "must be 1s or more"),

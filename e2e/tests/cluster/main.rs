@@ -14,6 +14,7 @@ mod nodes;
 mod permissions;
 mod reading;
 mod refusals;
+mod rollout;
 mod scaling;
 mod sizes;
 mod updates;

@@ -73,7 +73,7 @@ pub async fn clients_write(scene: &mut Scene<'_>) -> Result<(MySQLClusterStatus,
     Ok((scene.database.status().await?, shift))
 }
 
-fn primary_of(status: &MySQLClusterStatus) -> Result<String> {
+pub(crate) fn primary_of(status: &MySQLClusterStatus) -> Result<String> {
     status.primary.clone().context("a Healthy cluster has a primary")
 }
 
@@ -120,7 +120,7 @@ pub async fn go_on(shift: &Shift) -> Result<()> {
     shift.until_steady(shift.pulse().count() + SOME, HEALTHY_WITHIN).await
 }
 
-async fn judged(scene: &mut Scene<'_>, shift: Shift) -> Result<()> {
+pub(crate) async fn judged(scene: &mut Scene<'_>, shift: Shift) -> Result<()> {
     let history = shift.end().await?;
     scene.ledger.close(history);
     let verdict = scene.ledger.judge(&scene.database).await?;
