@@ -54,6 +54,25 @@ impl<T> Cache<T> {
         });
     }
 
+    /// Stores what became of `known` by a write of ours, unless the watch has told of something else meanwhile: that may be newer
+    /// already, and nothing more may come for long.
+    pub fn put_after(&self, known: Option<&Arc<T>>, key: &ClusterKey, name: &str, value: T) {
+        self.write(|entries| {
+            let objects = entries.entry(key.clone()).or_default();
+            let is_known = match (objects.get(name), known) {
+                (Some(present), Some(known)) => Arc::ptr_eq(present, known),
+                (None, None) => true,
+                (Some(_), None) | (None, Some(_)) => false,
+            };
+            if is_known {
+                objects.insert(name.to_owned(), Arc::new(value));
+            }
+            if objects.is_empty() {
+                entries.remove(key);
+            }
+        });
+    }
+
     /// Forgets an object.
     pub fn remove(&self, key: &ClusterKey, name: &str) {
         self.write(|entries| {
@@ -109,6 +128,22 @@ mod tests {
         assert!(cache.get(&key("a", "old"), "x").is_none());
         assert_eq!(cache.get(&key("b", "other"), "x").as_deref(), Some(&2));
         assert_eq!(cache.get(&key("a", "new"), "y").as_deref(), Some(&3));
+    }
+
+    #[test]
+    fn the_answer_to_a_write_never_takes_the_place_of_news() {
+        let (cache, shop) = (Cache::default(), key("a", "shop"));
+        cache.put_after(None, &shop, "x", 1);
+        let known = cache.get(&shop, "x");
+        cache.put_after(known.as_ref(), &shop, "x", 2);
+        assert_eq!(cache.get(&shop, "x").as_deref(), Some(&2));
+        cache.put(&shop, "x", 3);
+        cache.put_after(known.as_ref(), &shop, "x", 2);
+        cache.put_after(None, &shop, "x", 2);
+        assert_eq!(cache.get(&shop, "x").as_deref(), Some(&3), "the watch told of it meanwhile");
+        cache.remove(&shop, "x");
+        cache.put_after(known.as_ref(), &shop, "x", 2);
+        assert!(cache.read(HashMap::is_empty), "deleted meanwhile");
     }
 
     #[test]

@@ -111,9 +111,10 @@ impl Pass<'_> {
         let key = crate::facts::key_of(&self.observation.view.object);
         let cache = self.context.caches.of(wanted.kind);
         annotate(&mut wanted.json, digest);
+        let known = cache.get(&key, &wanted.name);
         if wanted.kind == OwnedKind::EndpointSlice {
             // Guarded by what was seen: a process that slept through a failover must not lead writes back.
-            if let Some(existing) = cache.get(&key, &wanted.name) {
+            if let Some(existing) = &known {
                 wanted.json["metadata"]["resourceVersion"] = json!(existing.resource_version);
             }
             self.context.memories.of(&self.uid, |memory| memory.endpoint_moved = Some(Instant::now()));
@@ -122,7 +123,7 @@ impl Pass<'_> {
         let api = self.api(wanted.kind);
         let applied = bounded(api.patch(&wanted.name, &parameters, &Patch::Apply(&wanted.json))).await?;
         tracing::info!(cluster = key.name, namespace = key.namespace, object = wanted.title(), "applied");
-        cache.put(&key, &wanted.name, Existing::new(applied));
+        cache.put_after(known.as_ref(), &key, &wanted.name, Existing::new(applied));
         Ok(())
     }
 
