@@ -36,6 +36,7 @@ impl Halt {
     }
 
     fn stopped(instance: &str, why: &str) -> Self {
+        let why = why.trim_end_matches('.');
         let message = format!(
             "{instance} does not work with the new template: {why}; no other member is restarted. Change the spec back, or \
              correct it: {instance} is then made anew at once"
@@ -92,17 +93,17 @@ fn words(view: &ClusterView, instance: &str, kind: TroubleKind) -> String {
     told.map_or_else(|| kind.to_owned(), |trouble| trouble.message.clone())
 }
 
-/// Watches the first member that restarted. When two have, the first one was watched; a primary shows by its work that its
-/// template is sound.
+/// Watches the first member that restarted. When two have, the first one was watched. Of a primary it does not matter how
+/// often it ended: it may have had this template for long, and an update is on its way back to it.
 fn soaking(roster: &Roster<'_>, primary: Option<&str>, new: &[String]) -> Option<Halt> {
     let soak = roster.cluster.soak;
     let [only] = new else { return None };
     let pod = roster.view.pods.get(only).filter(|pod| pod.ready)?;
-    if soak.is_zero() || primary == Some(only.as_str()) {
+    if soak.is_zero() {
         return None;
     }
     let text = &roster.cluster.spec.update.soak;
-    if restarts(roster.view, only, pod) > 0 {
+    if primary != Some(only.as_str()) && restarts(roster.view, only, pod) > 0 {
         let why =
             "it ended and was started again while it was watched (spec.update.soak; 0s accepts it as it is)";
         return Some(Halt::stopped(only, why));
