@@ -27,10 +27,14 @@ impl Halt {
     /// Reason of a rollout that a member stopped.
     const STOPPED: &'static str = "RolloutStopped";
 
-    /// The Event that tells of it, unless the status does already.
+    /// The Event that tells of it, unless the status says so of the same member already: Kubernetes finds ever new words for one
+    /// trouble.
     pub(super) fn news(&self, view: &ClusterView) -> Option<Event> {
-        let told = view.object.status.iter().flat_map(|status| &status.conditions);
-        let is_told = told.into_iter().any(|one| one.reason == self.reason && one.message == self.message);
+        fn whom(message: &str) -> Option<&str> {
+            message.split(' ').next()
+        }
+        let mut told = view.object.status.iter().flat_map(|status| &status.conditions);
+        let is_told = told.any(|one| one.reason == self.reason && whom(&one.message) == whom(&self.message));
         (self.reason == Self::STOPPED && !is_told)
             .then(|| event::ROLLOUT_STOPPED.event(&[("message", &self.message)]))
     }

@@ -58,6 +58,7 @@ fn d40_a_member_that_does_not_work_stops_the_rollout_and_going_back_heals() {
         assert!(stopped.message.contains("Change the spec back"), "{}", stopped.message);
         world.write(false);
         world.passes(100);
+        assert!(!world.last.events.iter().any(|event| event.reason == "RolloutStopped"), "told once");
         assert!(world.replaced.is_empty(), "{flaw:?}: nothing else is touched");
         assert_eq!((world.primary(), world.status().term), (primary, term), "{flaw:?}");
         world.change_back(good);
