@@ -5,6 +5,7 @@ pub mod hold;
 pub mod initialize;
 pub mod output;
 pub mod reap;
+mod settings;
 mod socket;
 pub mod staging;
 
@@ -26,10 +27,6 @@ use tokio::time::{Instant, sleep};
 
 /// How often a starting mysqld is asked whether it answers.
 const POLL: Duration = Duration::from_millis(20);
-/// How long the settings of this Pod's template are waited for: the kubelet looks after its volumes once a minute.
-const SETTINGS: Duration = Duration::from_secs(100);
-/// Pause between looks at them.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// A run of this length was a good one: pauses start over.
 const GOOD_RUN: Duration = Duration::from_mins(1);
 /// Longest pause between tries of a mysqld that does not come up.
@@ -325,22 +322,6 @@ impl Supervisor {
             tracing::info!(took_ms = millis(started), "data directory made");
         }
         Ok(())
-    }
-
-    /// Waits until the volume shows the settings of this Pod's template, and keeps them. When it does not in time, the template
-    /// is not the newest any more, and another Pod will have the newest.
-    async fn keep_settings(&self) -> Result<(), String> {
-        loop {
-            let kept = self.settings.keep_my_cnf();
-            match kept.map_err(|error| format!("has no settings: {}", logging::chain(&error)))? {
-                true => return Ok(()),
-                false if self.born.elapsed() < SETTINGS => sleep(LOOK_AGAIN).await,
-                false => {
-                    tracing::warn!("my.cnf is of another template than this Pod");
-                    return Ok(());
-                }
-            }
-        }
     }
 
     /// What was noted about data that is replaced.
