@@ -195,7 +195,7 @@ impl Hook<'_> {
                         Some(BackupPhase::Failed) => return Err(fail(seen.message)),
                         Some(BackupPhase::Deleting) => return Err(fail("somebody deletes it".to_owned())),
                         Some(BackupPhase::Pending | BackupPhase::Running) => say(&mut last, &seen.message),
-                        None => say(&mut last, "the operator has not looked at it yet; is it running?"),
+                        None => say(&mut last, "it waits for the operator; see that it runs"),
                     }
                 }
                 Err(error) => say(&mut last, &chain(&error)),
@@ -363,7 +363,7 @@ mod tests {
             (healthy(), json!({"phase": "Failed", "message": "the bucket is full"}), "the bucket is full"),
             (healthy(), json!({"phase": "Succeeded", "verified": false}), "not verified"),
             (healthy(), json!({"phase": "Running", "message": "it copies"}), "for 60s: it copies"),
-            (healthy(), json!({}), "is it running?"),
+            (healthy(), json!({}), "see that it runs"),
             (shop(&json!({"/status/phase": "Invalid"})), json!({}), "Invalid"),
             (shop(&json!({"/spec/hibernated": true})), json!({}), "wake it first"),
         ] {
