@@ -20,7 +20,7 @@ const FRESH: Duration = Duration::from_secs(30);
 /// What is missing is looked for this often.
 const AGAIN: Duration = Duration::from_secs(5);
 /// Longest wait for all of it.
-const LIMIT: Duration = Duration::from_secs(2);
+const LIMIT: Duration = Duration::from_secs(1);
 
 /// What the primary is to be told, and why an agent did not take it the last time.
 pub(super) async fn look(context: &Context, object: &MySQLCluster) -> (Option<ArchiveLook>, Option<String>) {

@@ -102,3 +102,26 @@ fn seen(object: &GuardedBackup) -> Option<(ClusterKey, String, BackupSeen)> {
     let key = ClusterKey { namespace, name: backup.spec.cluster_ref.name.clone() };
     Some((key, backup.metadata.name.clone()?, backup_seen(backup)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube::core::DeserializeGuard;
+    use serde_json::json;
+
+    #[test]
+    fn a29_a_cluster_sees_what_its_backups_hold_and_where_they_are() {
+        let location = json!({"target": {"s3": {"bucket": "safe"}}, "path": "prod/shop/u1/shop-a"});
+        let object = serde_json::from_value(json!({
+            "apiVersion": "mysql.porpoise.dev/v1alpha1", "kind": "MySQLBackup",
+            "metadata": {"name": "shop-a", "namespace": "prod", "uid": "u2"},
+            "spec": {"clusterRef": {"name": "shop"}},
+            "status": {"phase": "Succeeded", "verified": true, "cluster": "u1", "location": location, "gtidSet": "x:1-5"},
+        }));
+        let (key, name, seen) = seen(&DeserializeGuard(Ok(object.unwrap()))).unwrap();
+        assert_eq!((key.name.as_str(), name.as_str(), seen.uid.as_str()), ("shop", "shop-a", "u2"));
+        assert_eq!((seen.cluster.as_deref(), seen.gtid_set.as_deref()), (Some("u1"), Some("x:1-5")));
+        assert_eq!(seen.location.unwrap().path, "prod/shop/u1/shop-a");
+        assert!(seen.verified && !seen.deleting);
+    }
+}
