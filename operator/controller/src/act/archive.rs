@@ -145,10 +145,8 @@ mod tests {
             let answer = move |Json(order): Json<ArchiveOrder>| async move {
                 agent.told.lock().unwrap().push(order);
                 let reason = "this is another cluster".to_owned();
-                Json(match agent.takes.load(Ordering::SeqCst) {
-                    true => OrderAnswer::Accepted,
-                    false => OrderAnswer::Refused { promised: 0, reason },
-                })
+                let refusal = OrderAnswer::Refused { promised: 0, reason };
+                Json(if agent.takes.load(Ordering::SeqCst) { OrderAnswer::Accepted } else { refusal })
             };
             let router = axum::Router::new().route(ARCHIVE_PATH, post(answer));
             tokio::spawn(serve(listener, tls, router, std::future::pending()));
