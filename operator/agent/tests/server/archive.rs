@@ -195,8 +195,8 @@ async fn a29_a30_what_was_acknowledged_and_archived_survives_the_loss_of_every_v
     let found =
         sql::number(&mut session, &format!("SELECT COUNT(*) FROM sh_op.entries WHERE id <= {last}")).await;
     println!("{} acknowledged, {} of them owed, {found} of those found", acknowledged.len(), owed.len());
-    let list = owed.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
-    let kept = format!("SELECT COUNT(*) FROM sh_op.entries WHERE id IN ({list})");
+    let numbers = owed.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+    let kept = format!("SELECT COUNT(*) FROM sh_op.entries WHERE id IN ({numbers})");
     assert_eq!(sql::number(&mut session, &kept).await, i64::try_from(owed.len()).unwrap());
 }
 
