@@ -1,5 +1,6 @@
 //! Figures: each case is measured next to a floor of the same run and written to `docs/benchmarks/results.json`.
 
+mod archive;
 mod failover;
 mod floor;
 mod group;
@@ -13,6 +14,7 @@ mod transactions;
 mod trio;
 mod write_cost;
 
+pub use archive::{archive_delay, backup_and_restore, points_in_time};
 pub use failover::{CASES, fault_cycles, under_faults};
 pub use results::{Case, Floor, Peer, Samples, write};
 pub use simulation::simulated_schedules;

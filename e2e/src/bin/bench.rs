@@ -12,6 +12,12 @@ const SCHEDULES: usize = 1_000_000;
 const CREATIONS: usize = 5;
 /// Rounds in which all that is compared has its turn.
 const ROUNDS: usize = 3;
+/// Points in time that are restored.
+const POINTS: usize = 100;
+/// Seconds of writes at a pace.
+const SECONDS: usize = 60;
+/// Mebibytes of data that are backed up and restored.
+const MEBIBYTES: usize = 512;
 
 #[derive(Parser)]
 struct Arguments {
@@ -26,6 +32,7 @@ struct Arguments {
 async fn main() -> Result<()> {
     let Arguments { case, cycles } = Arguments::parse();
     let mut known = vec!["simulated-schedules", "time-to-writable", "write-cost", "fault-cycles"];
+    known.extend(["pitr-exact", "archive-delay", "restore-speed"]);
     known.extend(bench::CASES.iter().map(|one| one.name));
     let is_wanted = |name: &str| case.as_deref().is_none_or(|case| case == name);
     ensure!(
@@ -41,6 +48,15 @@ async fn main() -> Result<()> {
     }
     if is_wanted("write-cost") {
         bench::write(&bench::write_cost(cycles.unwrap_or(ROUNDS)).await?)?;
+    }
+    if is_wanted("pitr-exact") {
+        bench::write(&bench::points_in_time(cycles.unwrap_or(POINTS)).await?)?;
+    }
+    if is_wanted("archive-delay") {
+        bench::write(&bench::archive_delay(cycles.unwrap_or(SECONDS)).await?)?;
+    }
+    if is_wanted("restore-speed") {
+        bench::write(&bench::backup_and_restore(cycles.unwrap_or(MEBIBYTES)).await?)?;
     }
     for one in bench::CASES.iter().filter(|one| is_wanted(one.name)) {
         bench::write(&bench::under_faults(one, cycles.unwrap_or(one.cycles)).await?)?;

@@ -11,7 +11,7 @@ use porpoise_e2e::scenario::{
 };
 use serde_json::{Value, json};
 
-fn backup_of(cluster: &str, name: &str) -> Value {
+pub fn backup_of(cluster: &str, name: &str) -> Value {
     json!({
         "apiVersion": "mysql.porpoise.dev/v1alpha1", "kind": "MySQLBackup", "metadata": {"name": name},
         "spec": {"clusterRef": {"name": cluster}},
@@ -32,7 +32,7 @@ async fn outcome(namespace: &Namespace, name: &str) -> Result<MySQLBackupStatus>
     .await
 }
 
-async fn succeeded(namespace: &Namespace, name: &str) -> Result<MySQLBackupStatus> {
+pub async fn succeeded(namespace: &Namespace, name: &str) -> Result<MySQLBackupStatus> {
     let status = outcome(namespace, name).await?;
     ensure!(status.phase == Some(BackupPhase::Succeeded), "{name}: {:?}: {}", status.phase, status.message);
     ensure!(status.verified == Some(true), "{name} is not verified: {status:?}");
@@ -78,7 +78,7 @@ async fn last_backup(namespace: &Namespace) -> Result<String> {
 }
 
 /// With `BackupThenDelete` they go, once the last backup is verified (A12).
-async fn no_volume_is_left(namespace: &Namespace) -> Result<()> {
+pub async fn no_volume_is_left(namespace: &Namespace) -> Result<()> {
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(namespace.client(), namespace.name());
     until("the volume claims of shop are gone", HEALTHY_WITHIN, async || {
         let claims = claims.list(&ListParams::default()).await?;

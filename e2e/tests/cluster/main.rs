@@ -12,6 +12,7 @@ mod life;
 mod maintenance;
 mod nodes;
 mod permissions;
+mod points;
 mod reading;
 mod refusals;
 mod rollout;

@@ -14,13 +14,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+/// Milliseconds.
+const SOON: u64 = 500;
+
 fn settings(world: &World, store: &Server) -> ArchiveSettings {
     ArchiveSettings {
         target: target(store),
         secrets: store.secrets(),
         about: About { backup: ARCHIVE_FOLDER.to_owned(), ..about(world) },
         key_name: Some("first".to_owned()),
-        max_delay_milliseconds: 500,
+        max_delay_milliseconds: SOON,
     }
 }
 
@@ -28,8 +31,8 @@ fn folder(world: &World, store: &Server) -> String {
     settings(world, store).folder()
 }
 
-async fn archives(world: &World, store: &Server, index: usize) {
-    let settings = settings(world, store);
+pub async fn archives(world: &World, store: &Server, index: usize, max_delay_milliseconds: u64) {
+    let settings = ArchiveSettings { max_delay_milliseconds, ..settings(world, store) };
     assert_eq!(world.archive(index, Some(settings), None).await, OrderAnswer::Accepted);
 }
 
@@ -48,12 +51,12 @@ fn reached(archive: &ArchiveState) -> Timestamp {
 }
 
 /// Waits until all that is committed now is archived.
-async fn caught_up(world: &World, index: usize) -> ArchiveState {
+pub async fn caught_up(world: &World, index: usize) -> ArchiveState {
     let now = Timestamp::now();
     archived(world, index, "having archived all", |archive| reached(archive) > now).await
 }
 
-async fn inside(world: &World, index: usize, statement: &str) {
+pub async fn inside(world: &World, index: usize, statement: &str) {
     sql::run(&mut sql::inside(&world.members[index]).await, statement).await.unwrap();
 }
 
@@ -70,7 +73,7 @@ async fn base_backup(world: &World, store: &Server, donor: usize) -> GtidSet {
     GtidSet::parse(&summary.gtid_set.unwrap()).unwrap()
 }
 
-fn restoring(world: &World, store: &Server, point: RestorePoint) -> Action {
+pub fn restoring(world: &World, store: &Server, point: RestorePoint) -> Action {
     let request = format!("restore-{}", serde_json::to_string(&point).unwrap());
     let source =
         RestoreSource { location: location(world, store), secrets: store.secrets(), point: Some(point) };
@@ -78,7 +81,7 @@ fn restoring(world: &World, store: &Server, point: RestorePoint) -> Action {
 }
 
 /// Restores into the one member of another cluster, and tells what it then has.
-async fn restored(other: &mut World, action: Action) -> GtidSet {
+pub async fn restored(other: &mut World, action: Action) -> GtidSet {
     let Action::Restore { request, .. } = &action else { panic!("{action:?}") };
     let request = request.clone();
     other.running(0).await;
@@ -151,7 +154,7 @@ async fn fail_over(world: &World, store: &Server) -> usize {
     world.ordered(primary, 2, Action::Promote { k: 1, admit: true }).await;
     world.follow(other, 2, primary, true).await;
     world.promote(primary, 2, 1).await;
-    archives(world, store, primary).await;
+    archives(world, store, primary, SOON).await;
     primary
 }
 
@@ -160,7 +163,7 @@ async fn fail_over(world: &World, store: &Server) -> usize {
 async fn a29_a30_what_was_acknowledged_and_archived_survives_the_loss_of_every_volume() {
     let world = World::cluster(3, 1).await;
     let store = Server::with_tls();
-    archives(&world, &store, 0).await;
+    archives(&world, &store, 0, SOON).await;
     inside(&world, 0, "CREATE TABLE sh_op.entries (id BIGINT PRIMARY KEY, filling VARCHAR(100))").await;
     let (primary, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let mut world = Arc::new(world);
@@ -259,7 +262,7 @@ async fn a30_any_point_in_time_is_restored_exactly() {
     let world = World::cluster(1, 0).await;
     let store = Server::new();
     ledger(&world).await;
-    archives(&world, &store, 0).await;
+    archives(&world, &store, 0, SOON).await;
     caught_up(&world, 0).await;
     let early = history(&world, 3).await;
     let base = base_backup(&world, &store, 0).await;
@@ -284,7 +287,9 @@ async fn a30_any_point_in_time_is_restored_exactly() {
             2 => continue,
             _ => (RestorePoint::Latest, 39),
         };
+        let began = Instant::now();
         let found = restored(&mut other, restoring(&world, &store, point.clone())).await;
+        println!("FIGURE point {}", began.elapsed().as_millis());
         assert!(all.contains(&found) && found.contains(&base), "{point:?}: {found}");
         for (at, gtid) in order.iter().enumerate() {
             assert_eq!(found.contains(gtid), at <= held, "{point:?}: transaction {at} in {found}");
@@ -321,7 +326,7 @@ async fn a29_a_gap_is_told_and_never_restored_over() {
     let world = World::cluster(1, 0).await;
     let store = Server::new();
     ledger(&world).await;
-    archives(&world, &store, 0).await;
+    archives(&world, &store, 0, SOON).await;
     caught_up(&world, 0).await;
     base_backup(&world, &store, 0).await;
     let before = caught_up(&world, 0).await;
@@ -355,7 +360,7 @@ async fn a30_a_segment_that_is_lost_or_damaged_is_found_out() {
     let world = World::cluster(1, 0).await;
     let store = Server::new();
     ledger(&world).await;
-    archives(&world, &store, 0).await;
+    archives(&world, &store, 0, SOON).await;
     base_backup(&world, &store, 0).await;
     history(&world, 20).await;
     caught_up(&world, 0).await;
@@ -388,7 +393,7 @@ async fn a29_what_no_backup_needs_is_removed_and_the_rest_still_leads_on() {
     let world = World::cluster(1, 0).await;
     let store = Server::new();
     ledger(&world).await;
-    archives(&world, &store, 0).await;
+    archives(&world, &store, 0, SOON).await;
     history(&world, 20).await;
     caught_up(&world, 0).await;
     let base = base_backup(&world, &store, 0).await;

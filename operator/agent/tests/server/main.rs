@@ -13,6 +13,7 @@ mod fence;
 mod governor;
 mod hazards;
 mod rejoin;
+mod speed;
 mod sql;
 #[path = "../vault/server.rs"]
 #[allow(dead_code, reason = "the tests of the vault use the rest")]

@@ -559,7 +559,7 @@ fn wrapper_script() -> String {
     )
 }
 
-fn mysql_root() -> PathBuf {
+pub fn mysql_root() -> PathBuf {
     let root = std::env::var_os("PORPOISE_MYSQL_ROOT").map(PathBuf::from);
     let root = root.expect(
         "these tests need a real MySQL: set PORPOISE_MYSQL_ROOT to what `cargo run -p porpoise-e2e --bin rig -- \

@@ -1,0 +1,200 @@
+//! Figures for `make bench`, each a line `FIGURE name values`: not tests, so they run only when asked for.
+
+use crate::archive::{archives, caught_up, inside, restored};
+use crate::backup::{Job, job, location, stored, target};
+use crate::sql;
+use crate::store::{ACCESS, BUCKET, SECRET, Server};
+use crate::world::{World, mysql_root};
+use futures::{StreamExt as _, TryStreamExt as _};
+use object_store::aws::AmazonS3Builder;
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectStore as _, ObjectStoreExt as _};
+use porpoise_core::backup::RestoreSource;
+use porpoise_core::protocol::Action;
+use std::fs::File;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// One row every so often: 200 a second.
+const PACE: Duration = Duration::from_millis(5);
+
+fn amount(variable: &str, usual: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+fn figure(name: &str, values: &[u128]) {
+    let values: Vec<String> = values.iter().map(u128::to_string).collect();
+    println!("FIGURE {name} {}", values.join(" "));
+}
+
+/// Writes at a pace until told to stop; microseconds of each write.
+async fn write(world: Arc<World>, over: Arc<AtomicBool>) -> Vec<u128> {
+    let mut app = sql::app(&world, 0).await;
+    let mut ticks = tokio::time::interval(PACE);
+    let mut times = Vec::new();
+    while !over.load(Ordering::SeqCst) {
+        ticks.tick().await;
+        let began = Instant::now();
+        sql::run(&mut app, "INSERT INTO sh_op.paced (words) VALUES (REPEAT('x', 200))").await.unwrap();
+        times.push(began.elapsed().as_micros());
+    }
+    times
+}
+
+async fn write_for(world: &Arc<World>, time: Duration) -> Vec<u128> {
+    let over = Arc::new(AtomicBool::new(false));
+    let writing = tokio::spawn(write(world.clone(), over.clone()));
+    tokio::time::sleep(time).await;
+    over.store(true, Ordering::SeqCst);
+    writing.await.unwrap()
+}
+
+const PACED: &str = "CREATE TABLE sh_op.paced (id BIGINT PRIMARY KEY AUTO_INCREMENT, words VARCHAR(200))";
+
+/// Time from a commit to when it is stored, at 200 writes a second and `maxDelay` 1s; and what that costs the writes.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a figure"]
+async fn archive_delay() {
+    let time = Duration::from_secs(amount("PORPOISE_SECONDS", 60));
+    let world = Arc::new(World::cluster(3, 1).await);
+    let store = Server::with_tls();
+    inside(&world, 0, PACED).await;
+    let without = write_for(&world, time).await;
+    archives(&world, &store, 0, 1_000).await;
+    caught_up(&world, 0).await;
+    let before = delays(&world).await;
+    let with = write_for(&world, time).await;
+    caught_up(&world, 0).await;
+    let after = delays(&world).await;
+    for ((bound, count), (_, earlier)) in after.iter().zip(&before) {
+        println!("FIGURE delay-at-most-{bound} {}", count - earlier);
+    }
+    figure("write-without-archive", &without);
+    figure("write-with-archive", &with);
+}
+
+/// The histogram of the agent: upper bounds, and how many did not exceed them.
+async fn delays(world: &World) -> Vec<(String, u64)> {
+    let (_, text) = world.probe(0, "/metrics").await;
+    let buckets = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("porpoise_agent_archive_delay_seconds_bucket{le=\""));
+    let read = |line: &str| {
+        let (bound, rest) = line.split_once("\"}")?;
+        Some((bound.to_owned(), rest.trim().parse().ok()?))
+    };
+    buckets.filter_map(read).collect()
+}
+
+/// A backup next to `CLONE LOCAL`, a restore next to a plain download and to loading a dump, and writes meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a figure"]
+async fn backup_and_restore() {
+    let world = Arc::new(World::cluster(2, 1).await);
+    let store = Server::with_tls();
+    inside(&world, 0, PACED).await;
+    fill(&world, amount("PORPOISE_MEBIBYTES", 512)).await;
+    world.level(1, 0).await;
+    figure("write-alone", &write_for(&world, Duration::from_secs(10)).await);
+    let local = world.members[1].path("local");
+    let began = Instant::now();
+    let clone = format!("CLONE LOCAL DATA DIRECTORY = '{}'", local.display());
+    sql::run(&mut sql::inside(&world.members[1]).await, &clone).await.unwrap();
+    figure("clone-local", &[began.elapsed().as_millis()]);
+    std::fs::remove_dir_all(&local).unwrap();
+
+    let over = Arc::new(AtomicBool::new(false));
+    let writing = tokio::spawn(write(world.clone(), over.clone()));
+    let pod = Job::new(&world, 1);
+    pod.give(&store.secrets());
+    let began = Instant::now();
+    let summary = stored(pod.run(&world, &job(&world, &store, &[1], None)).await);
+    figure("backup", &[began.elapsed().as_millis()]);
+    over.store(true, Ordering::SeqCst);
+    figure("write-during-backup", &writing.await.unwrap());
+    println!("FIGURE data-bytes {}", summary.data_bytes);
+    println!("FIGURE stored-bytes {}", summary.stored_bytes);
+
+    figure("download", &[download(&world, &store).await.as_millis()]);
+    let mut other = World::new(1);
+    other.running(0).await;
+    let source = RestoreSource { location: location(&world, &store), secrets: store.secrets(), point: None };
+    let action = Action::Restore { source: Box::new(source), request: "restore".to_owned() };
+    let began = Instant::now();
+    restored(&mut other, action).await;
+    figure("restore", &[began.elapsed().as_millis()]);
+    drop(other);
+    figure("load", &[load(&world).await.as_millis()]);
+}
+
+/// So many mebibytes that do not compress, with an index.
+async fn fill(world: &World, mebibytes: u64) {
+    let table = "CREATE TABLE sh_op.big (id INT PRIMARY KEY AUTO_INCREMENT, place BIGINT, raw VARBINARY(1000), KEY (place), KEY (raw(20)))";
+    inside(world, 0, table).await;
+    inside(world, 0, "SET SESSION cte_max_recursion_depth = 1000000").await;
+    for _ in 0..mebibytes.div_ceil(8) {
+        let rows = "INSERT INTO sh_op.big (place, raw) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 990) \
+                    SELECT FLOOR(RAND() * 1000000000), RANDOM_BYTES(1000) FROM n, (SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL \
+                    SELECT 4 UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8) AS eight";
+        inside(world, 0, rows).await;
+    }
+}
+
+/// The same objects, four at a time, into files: no hashes, no decompression.
+async fn download(world: &World, store: &Server) -> Duration {
+    let client = AmazonS3Builder::new()
+        .with_bucket_name(BUCKET)
+        .with_endpoint(store.endpoint())
+        .with_region("us-east-1")
+        .with_access_key_id(ACCESS)
+        .with_secret_access_key(SECRET)
+        .with_client_options(object_store::ClientOptions::new().with_root_certificate(
+            object_store::Certificate::from_pem(store.authority.as_ref().unwrap().as_bytes()).unwrap(),
+        ))
+        .build()
+        .unwrap();
+    let into = tempfile::tempdir().unwrap();
+    let folder = ObjectPath::from(location(world, store).path);
+    assert!(target(store).s3.is_some());
+    let began = Instant::now();
+    let objects: Vec<_> = client.list(Some(&folder)).try_collect().await.unwrap();
+    let fetches = objects.iter().enumerate().map(|(number, object)| {
+        let (client, path) = (&client, into.path().join(number.to_string()));
+        async move {
+            let bytes = client.get(&object.location).await.unwrap().bytes().await.unwrap();
+            tokio::fs::write(path, bytes).await.unwrap();
+        }
+    });
+    futures::stream::iter(fetches).buffer_unordered(4).collect::<Vec<()>>().await;
+    began.elapsed()
+}
+
+/// `mysqldump` of the replica, and `mysql` with what it wrote, into a blank cluster with the same durability.
+async fn load(world: &World) -> Duration {
+    let blank = World::cluster(1, 0).await;
+    let dump = world.members[1].path("dump.sql");
+    let mut dumping = client("mysqldump", world, 1);
+    dumping.args(["--single-transaction", "--hex-blob", "--set-gtid-purged=OFF", "--databases", "sh_op"]);
+    run(dumping.stdout(File::create(&dump).unwrap()));
+    let began = Instant::now();
+    run(client("mysql", &blank, 0).stdin(File::open(&dump).unwrap()));
+    began.elapsed()
+}
+
+fn run(command: &mut Command) {
+    assert!(command.status().unwrap().success(), "{command:?}");
+}
+
+/// A program of the MySQL package, as the agent's account over the socket.
+fn client(name: &str, world: &World, index: usize) -> Command {
+    let root = mysql_root();
+    let library = root.join("usr/lib/x86_64-linux-gnu");
+    let member = &world.members[index];
+    let mut command = Command::new(library.join("ld-linux-x86-64.so.2"));
+    command.arg("--library-path").arg(&library).arg(root.join("usr/bin").join(name));
+    command.arg("--user=porpoise_agent").arg("--socket").arg(member.path("run/mysqld.sock"));
+    command.env("MYSQL_PWD", std::fs::read_to_string(member.path("accounts/agent")).unwrap());
+    command
+}
