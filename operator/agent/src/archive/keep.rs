@@ -151,7 +151,7 @@ async fn round(
     if !round.is_behind {
         member.tell_archived(Archived {
             begins: Some(work.writer.chain.begins.to_string()),
-            reached_at: Some(committed.at.to_string()),
+            reached_at: work.writer.reached_at.map(|at| at.to_string()),
             broken: work.writer.chain.broken.clone(),
             error: String::new(),
         });

@@ -4,6 +4,7 @@ use super::ArchiveError;
 use crate::tail::binlog::{self, BinlogError, Event, Events, Kind};
 use crate::tail::gtids::{self, Gtid};
 use porpoise_core::gtid::GtidSet;
+use porpoise_core::names::PRIVATE_SCHEMA;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -25,6 +26,8 @@ pub struct Transaction {
     pub start: u64,
     /// Where it ends.
     pub end: u64,
+    /// Whether it is one of the agent's own: it changes nothing but rows of the private schema, as a sign of life does.
+    pub is_own: bool,
 }
 
 /// What was found in a file from some offset on.
@@ -138,31 +141,52 @@ pub fn scan(events: &mut Events, is_wanted: impl Fn(&Gtid) -> bool, most: u64) -
     let from = events.position();
     let mut found = Scan { offset: from, ..Scan::default() };
     let mut current: Option<Transaction> = None;
+    // Known once there are rows: a definition has none.
+    let mut is_own: Option<bool> = None;
     loop {
         let position = events.position();
-        let event = events.next(is_gtid)?;
-        let is_over = event.as_ref().is_none_or(|event| ends(event.kind));
-        if is_over && let Some(transaction) = current.take() {
-            found.transactions.push(Transaction { end: position, ..transaction });
+        let event = events.next(|kind| is_gtid(kind) || kind == Kind::TableMap)?;
+        if event.as_ref().is_none_or(|event| ends(event.kind))
+            && let Some(transaction) = current.take()
+        {
+            let is_own = is_own.take().unwrap_or(false);
+            found.transactions.push(Transaction { end: position, is_own, ..transaction });
             found.offset = position;
         }
         let Some(event) = event else {
             found.is_whole = true;
             return Ok(found);
         };
-        if !is_gtid(event.kind) {
-            if event.kind == Kind::AnonymousGtid {
+        match event.kind {
+            Kind::Gtid | Kind::TaggedGtid => {
+                let transaction = begin(&event)?;
+                if !is_wanted(&transaction.gtid) || found.offset.saturating_sub(from) >= most {
+                    return Ok(found);
+                }
+                current = Some(transaction);
+            }
+            Kind::AnonymousGtid => {
                 let what = "the transaction has no GTID";
                 return Err(BinlogError::ParseEvent { offset: position, what });
             }
-            continue;
+            Kind::TableMap | Kind::Payload => {
+                let is_private = schema_of(&event) == Some(PRIVATE_SCHEMA.as_bytes());
+                is_own = Some(is_private && is_own.unwrap_or(true));
+            }
+            Kind::Query
+            | Kind::Stop
+            | Kind::Rotate
+            | Kind::FormatDescription
+            | Kind::PreviousGtids
+            | Kind::Other => {}
         }
-        let transaction = begin(&event)?;
-        if !is_wanted(&transaction.gtid) || found.offset.saturating_sub(from) >= most {
-            return Ok(found);
-        }
-        current = Some(transaction);
     }
+}
+
+/// The schema in the body of a `TABLE_MAP_EVENT`: after six bytes of number and two of flags, its length and its name.
+fn schema_of(event: &Event) -> Option<&[u8]> {
+    let length = usize::from(*event.body.get(8)?);
+    event.body.get(9..9 + length)
 }
 
 fn is_gtid(kind: Kind) -> bool {
@@ -182,5 +206,5 @@ fn begin(event: &Event) -> Result<Transaction, BinlogError> {
     let what = "it is no GTID with a time";
     let broken = || BinlogError::ParseEvent { offset: event.offset, what };
     let (gtid, committed) = (gtid.ok_or_else(broken)?, committed.ok_or_else(broken)?);
-    Ok(Transaction { gtid, committed, start: event.offset, end: event.end })
+    Ok(Transaction { gtid, committed, start: event.offset, end: event.end, is_own: false })
 }

@@ -21,8 +21,8 @@ use tokio::time::Instant;
 const GROWN: u64 = 1 << 20;
 /// Or up to this age.
 const OLD: Duration = Duration::from_mins(1);
-/// Without writes the last segment is written again this often, so that it tells until when there were none.
-const HEARTBEAT: Duration = Duration::from_mins(1);
+/// Without writes of clients the last segment is written this often.
+const HEARTBEAT: Duration = Duration::from_secs(20);
 
 /// What the server has committed, and when it was asked.
 #[derive(Clone, Debug)]
@@ -48,6 +48,8 @@ pub struct Writer {
     growing: Option<Growing>,
     /// When the store was last written to.
     written: Instant,
+    /// Everything committed before is stored, and the store says so.
+    pub reached_at: Option<Timestamp>,
 }
 
 /// The last segment, as long as it may grow.
@@ -65,7 +67,7 @@ struct Growing {
 /// What a round stored.
 #[derive(Clone, Debug, Default)]
 pub struct Round {
-    /// Commit times of the transactions that were stored, in microseconds since 1970.
+    /// Commit times of the clients' transactions that were stored, in microseconds since 1970.
     pub committed: Vec<u64>,
     /// Whether there is more to do at once.
     pub is_behind: bool,
@@ -79,7 +81,20 @@ impl Writer {
         let mark = uuid::Uuid::new_v4().simple().to_string().get(..8).unwrap_or_default().to_owned();
         let next = Name { chain: chain.number, term, writer, number: 1, mark };
         let (growing, written) = (None, Instant::now());
-        Self { store, log, about, seal, chain, next, archived, file, offset, growing, written }
+        Self {
+            store,
+            log,
+            about,
+            seal,
+            chain,
+            next,
+            archived,
+            file,
+            offset,
+            growing,
+            written,
+            reached_at: None,
+        }
     }
 
     /// Stores what is new, up to a bound. What was committed after `committed` is left for the next round.
@@ -88,11 +103,17 @@ impl Writer {
         let is_last = self.is_last().await?;
         let scan = self.scan(committed).await?;
         let new: Vec<&Transaction> = scan.transactions.iter().skip_while(|one| self.has(one)).collect();
-        round.committed = new.iter().map(|one| one.committed).collect();
+        // Signs of life alone can wait: nobody would miss them.
+        let is_urgent = new.iter().any(|one| !one.is_own) || !scan.is_whole || !is_last;
+        if !is_urgent && self.growing.is_some() && self.written.elapsed() < HEARTBEAT {
+            return Ok(round);
+        }
+        round.committed = new.iter().filter(|one| !one.is_own).map(|one| one.committed).collect();
         if let (Some(first), Some(last)) = (new.first(), new.last()) {
             self.extend(first, last, &new);
             self.put(committed).await?;
         } else if self.growing.is_none() || self.written.elapsed() >= HEARTBEAT {
+            // So that it tells until when there were no writes.
             self.put(committed).await?;
         }
         round.is_behind = !scan.is_whole && scan.offset > self.offset;
@@ -183,7 +204,7 @@ impl Writer {
         // one, which may hold some of the same transactions.
         self.write(&growing, committed).await?;
         self.archived = growing.after.union(&growing.holds);
-        self.written = Instant::now();
+        (self.written, self.reached_at) = (Instant::now(), Some(committed.at));
         self.growing = Some(growing);
         Ok(())
     }

@@ -100,7 +100,7 @@ impl Member {
         let ArchiveFigures { transactions, delay } = &self.archive_figures;
         registry.register(
             "archived_transactions",
-            "Transactions stored in the archive",
+            "Transactions of clients stored in the archive",
             transactions.clone(),
         );
         let help = "Time from a commit to when it was stored in the archive";

@@ -61,6 +61,10 @@ pub enum Kind {
     Rotate,
     /// First event of every file.
     FormatDescription,
+    /// Rows of a table follow.
+    TableMap,
+    /// Compressed events of a transaction (WL#3549).
+    Payload,
     /// A transaction begins.
     Gtid,
     /// A transaction without GTID begins.
@@ -80,9 +84,11 @@ impl Kind {
             3 => Self::Stop,
             4 => Self::Rotate,
             15 => Self::FormatDescription,
+            19 => Self::TableMap,
             33 => Self::Gtid,
             34 => Self::AnonymousGtid,
             35 => Self::PreviousGtids,
+            40 => Self::Payload,
             42 => Self::TaggedGtid,
             _ => Self::Other,
         }

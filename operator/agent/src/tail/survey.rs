@@ -118,6 +118,8 @@ impl Search<'_> {
             | Kind::Rotate
             | Kind::FormatDescription
             | Kind::PreviousGtids
+            | Kind::TableMap
+            | Kind::Payload
             | Kind::Other => Ok(()),
         }
     }
