@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use porpoise_core::gtid::GtidSet;
 use porpoise_core::protocol::Term;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 /// Asking the server for two sets.
@@ -42,6 +43,8 @@ struct Work {
     writer: Writer,
     store: Store,
     pruned: Option<(Instant, String)>,
+    /// Removes what nobody needs, beside the rounds; it ends with the work.
+    pruning: JoinSet<()>,
 }
 
 /// Archives for ever.
@@ -90,7 +93,7 @@ async fn pass(
     };
     match round(member, session, &mut current, reign).await {
         Ok(is_behind) => {
-            prune(told, &mut current).await;
+            prune(told, &mut current);
             *work = Some(current);
             let delay = Duration::from_millis(told.settings.max_delay_milliseconds);
             // What is committed right after the server was asked waits for the next round, which takes its time too.
@@ -132,7 +135,7 @@ async fn begin(
     }
     tracing::info!(term, file = start.file, "archiving the binlog");
     let writer = Writer::new(store.clone(), log, seal, settings.about.clone(), term, start);
-    Ok(Work { run, term, digest: told.digest.clone(), writer, store, pruned: None })
+    Ok(Work { run, term, digest: told.digest.clone(), writer, store, pruned: None, pruning: JoinSet::new() })
 }
 
 /// Stores what is committed. What the server had when this member was no longer sure to be the primary is not asked for.
@@ -176,18 +179,24 @@ async fn ask(session: &Session) -> Result<(Committed, GtidSet), ArchiveError> {
 }
 
 /// Removes what no backup needs, now and then. What fails is tried the next time.
-async fn prune(told: &Told, work: &mut Work) {
-    let Some(needless) = &told.needless else { return };
-    let is_done = |(at, done): &(Instant, String)| at.elapsed() < PRUNE && done == needless;
-    if work.pruned.as_ref().is_some_and(is_done) {
+fn prune(told: &Told, work: &mut Work) {
+    let Some(needless) = told.needless.clone() else { return };
+    let is_done = |(at, done): &(Instant, String)| at.elapsed() < PRUNE && *done == needless;
+    while work.pruning.try_join_next().is_some() {}
+    if !work.pruning.is_empty() || work.pruned.as_ref().is_some_and(is_done) {
         return;
     }
     work.pruned = Some((Instant::now(), needless.clone()));
-    match prune::prune(&work.store, needless).await {
-        Ok(0) => {}
-        Ok(removed) => tracing::info!(removed, "segments of the archive that no backup needs are removed"),
-        Err(error) => {
-            tracing::warn!(error = logging::chain(&error), "the archive keeps what no backup needs");
+    let store = work.store.clone();
+    work.pruning.spawn(async move {
+        match prune::prune(&store, &needless).await {
+            Ok(0) => {}
+            Ok(removed) => {
+                tracing::info!(removed, "segments of the archive that no backup needs are removed");
+            }
+            Err(error) => {
+                tracing::warn!(error = logging::chain(&error), "the archive keeps what no backup needs");
+            }
         }
-    }
+    });
 }
