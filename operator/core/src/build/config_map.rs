@@ -1,10 +1,11 @@
 //! The `ConfigMap` of a cluster.
 
 use super::metadata::object_meta;
-use super::pod::{PodInputs, template_hash};
+use super::pod::INPUTS_ANNOTATION;
 use crate::names::{KILL_MARGIN_SECONDS, PRESTOP_SECONDS, template_line};
 use crate::protocol::AgentConfig;
 use crate::validate::Cluster;
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::ConfigMap;
 use std::collections::BTreeMap;
 
@@ -12,9 +13,12 @@ use std::collections::BTreeMap;
 const APP_DATABASE: &str = "app";
 
 /// `my.cnf` for mysqld and `agent.json` for the agent, one key each (G6). The first line of `my.cnf` says which template it is
-/// for: a new Pod may see an older file for a while.
-pub fn config_map(cluster: &Cluster, inputs: &PodInputs) -> ConfigMap {
-    let my_cnf = template_line(&template_hash(cluster, inputs)) + &cluster.my_cnf;
+/// for: a new Pod may see an older file for a while. The template is that of `stateful_set`, which may be another than what
+/// the wish alone makes: a Pod that names one which no file names would wait for it in vain.
+pub fn config_map(cluster: &Cluster, stateful_set: &StatefulSet) -> ConfigMap {
+    let template = stateful_set.spec.as_ref().and_then(|spec| spec.template.metadata.as_ref());
+    let named = template.and_then(|metadata| metadata.annotations.as_ref()?.get(INPUTS_ANNOTATION));
+    let my_cnf = named.map(|named| template_line(named)).unwrap_or_default() + &cluster.my_cnf;
     ConfigMap {
         metadata: object_meta(cluster, cluster.names.config()),
         data: Some(BTreeMap::from([

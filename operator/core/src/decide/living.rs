@@ -109,8 +109,11 @@ fn replace(deletion: Deletion, plan: &mut Plan) {
 fn objects(cluster: &Cluster, view: &ClusterView, step: &Step, plan: &mut Plan) -> Option<Hold> {
     plan.secrets = true;
     let inputs = build::PodInputs::of(&view.object);
+    let mut stateful_set =
+        build::stateful_set(cluster, &inputs, replicas(cluster, view), view.stateful_set.as_ref());
+    let hold = update_gate::pass(cluster, view, &mut stateful_set, plan);
     let mut objects = vec![
-        Desired::ConfigMap(Box::new(build::config_map(cluster, &inputs))),
+        Desired::ConfigMap(Box::new(build::config_map(cluster, &stateful_set))),
         Desired::ServiceAccount(Box::new(build::service_account(cluster))),
     ];
     match build::network_policy(cluster) {
@@ -119,9 +122,6 @@ fn objects(cluster: &Cluster, view: &ClusterView, step: &Step, plan: &mut Plan) 
     }
     objects.push(Desired::Service(Box::new(build::members_service(cluster))));
     objects.push(Desired::PodDisruptionBudget(Box::new(build::disruption_budget(cluster))));
-    let mut stateful_set =
-        build::stateful_set(cluster, &inputs, replicas(cluster, view), view.stateful_set.as_ref());
-    let hold = update_gate::pass(cluster, view, &mut stateful_set, plan);
     if view.stateful_set.as_ref().is_some_and(|stored| claim_template_differs(cluster, stored)) {
         // While an update is held the old image stands in the stored one only.
         if hold.is_none() {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 #[test]
 fn config_map_is_exactly_this() {
     let cluster = cluster(&json!({}));
-    let found = json!(config_map(&cluster, &PodInputs::default()));
+    let found = json!(config_map(&cluster, &stateful_set(&cluster, &PodInputs::default(), 3, None)));
     let agent = "{\n  \"cluster\": \"c1a5ter\",\n  \"name\": \"shop\",\n  \"namespace\": \"prod\",\n  \
                  \"readyLagSeconds\": 10,\n  \"maxApplyLagMilliseconds\": 1000,\n  \
                  \"shutdownSeconds\": 280,\n  \"appDatabase\": \"app\"\n}";
@@ -35,7 +35,7 @@ fn the_lag_of_reads_is_told_in_whole_seconds() {
 #[test]
 fn h18_components_reach_the_agents_without_a_restart() {
     let listed = cluster(&json!({"mysql": {"components": ["classic_hashing", "query_attributes"]}}));
-    let data = config_map(&listed, &PodInputs::default()).data.unwrap();
+    let data = config_map(&listed, &stateful_set(&listed, &PodInputs::default(), 3, None)).data.unwrap();
     let agent: AgentConfig = serde_json::from_str(&data["agent.json"]).unwrap();
     assert_eq!(agent.components, ["classic_hashing", "query_attributes"]);
     let hash = |cluster: &Cluster| template_hash(cluster, &PodInputs::default());
@@ -244,7 +244,7 @@ fn primary_slice_names_the_primary_or_nobody() {
 fn nothing_is_there_instead_of_empty() {
     let cluster = crate::fixture::cluster();
     for object in [
-        json!(config_map(&cluster, &PodInputs::default())),
+        json!(config_map(&cluster, &stateful_set(&cluster, &PodInputs::default(), 3, None))),
         json!(service_account(&cluster)),
         json!(primary_service(&cluster)),
         json!(stateful_set(&cluster, &PodInputs::default(), 3, None)),

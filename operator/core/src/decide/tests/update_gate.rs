@@ -1,9 +1,10 @@
 //! The gate before members get another image.
 
 use super::world::World;
-use crate::build::{self, PodInputs};
+use crate::build::{self, INPUTS_ANNOTATION, PodInputs};
 use crate::decide;
 use crate::fixture;
+use crate::names::template_line;
 use crate::plan::{Deletion, Desired, Plan};
 use crate::validate::Settings;
 use crate::view::{BackupOrigin, BackupSeen, ClusterView};
@@ -90,6 +91,29 @@ fn d15_the_old_image_stays_in_the_template_until_a_backup_is_verified() {
     let plan = decided(&view);
     assert_eq!(template_image(&plan).as_deref(), Some(NEW));
     assert_ne!(progressing(&plan).1, "BackupRequired");
+}
+
+/// Whatever is held back: a Pod that restarts meanwhile finds the settings of its own template at once.
+#[test]
+fn d15_d40_the_settings_name_the_template_that_pods_are_made_from() {
+    let mut held = updating();
+    for image in [NEW, OLD] {
+        held.object.spec.image = Some(image.to_owned());
+        let plan = decided(&held);
+        let (mut line, mut named) = (String::new(), None);
+        for object in &plan.objects {
+            match object {
+                Desired::ConfigMap(map) => line = map.data.as_ref().unwrap()["my.cnf"].clone(),
+                Desired::StatefulSet(set) => {
+                    named = json!(set)["spec"]["template"]["metadata"]["annotations"][INPUTS_ANNOTATION]
+                        .as_str()
+                        .map(template_line);
+                }
+                _ => {}
+            }
+        }
+        assert!(line.starts_with(&named.unwrap()), "{image}: {line}");
+    }
 }
 
 #[test]
