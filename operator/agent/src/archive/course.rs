@@ -170,7 +170,7 @@ impl Course {
             return Err(CourseError::PassGap { reached_at: header.reached_at, broken: newest.broken });
         }
         check_end(&end, &header, &have, point)?;
-        let first = first_new(&store, part, &have).await?;
+        let first = store.count_within(part, &have).await.map_err(reading)?;
         if let End::Time(time) = end
             && !is_after(base, time)
         {
@@ -306,22 +306,6 @@ fn words(point: &RestorePoint) -> String {
         RestorePoint::Gtid { gtid } => gtid.clone(),
         RestorePoint::BeforeGtid { gtid } => format!("what is before {gtid}"),
     }
-}
-
-/// The first segment with something that the backup lacks: what segments reach only grows, so it is found by halves.
-async fn first_new(store: &Store, part: &[Name], have: &GtidSet) -> Result<usize, CourseError> {
-    let (mut low, mut high) = (0, part.len());
-    while low < high {
-        let middle = low.midpoint(high);
-        let Some(name) = part.get(middle) else { break };
-        let reached = store.header(name).await.and_then(|header| header.reached()).map_err(reading)?;
-        if have.contains(&reached) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    Ok(low)
 }
 
 /// Whether the time is after the backup was complete: then the backup holds nothing that is later.

@@ -1,9 +1,8 @@
 //! Removing segments that every backup that is kept holds already.
 
 use super::ArchiveError;
-use super::segment::{self, Name};
+use super::segment;
 use super::store::Store;
-use porpoise_core::gtid::GtidSet;
 
 /// Segments that are removed at a time; the next time goes on.
 const MOST: usize = 1_000;
@@ -16,7 +15,7 @@ pub async fn prune(store: &Store, needless: &str) -> Result<usize, ArchiveError>
     let Some((_, older)) = names.split_last() else { return Ok(0) };
     let mut removed = 0;
     for part in older.chunk_by(|one, next| one.chain == next.chain) {
-        let count = prefix(store, part, &needless).await?;
+        let count = store.count_within(part, &needless).await?;
         for name in part.iter().take(count.min(MOST - removed)) {
             store.remove(name).await?;
             removed += 1;
@@ -26,19 +25,4 @@ pub async fn prune(store: &Store, needless: &str) -> Result<usize, ArchiveError>
         }
     }
     Ok(removed)
-}
-
-/// How many segments of an unbroken part are needless: what they reach only grows, so the place is found by halves.
-async fn prefix(store: &Store, part: &[Name], needless: &GtidSet) -> Result<usize, ArchiveError> {
-    let (mut low, mut high) = (0, part.len());
-    while low < high {
-        let middle = low.midpoint(high);
-        let Some(name) = part.get(middle) else { break };
-        if needless.contains(&store.header(name).await?.reached()?) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    Ok(low)
 }

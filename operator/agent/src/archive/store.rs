@@ -6,6 +6,7 @@ use crate::vault::{Objects, Seal, Vault, VaultError, folder_path};
 use bytes::Bytes;
 use object_store::path::Path as ObjectPath;
 use porpoise_core::backup::{About, Chunk};
+use porpoise_core::gtid::GtidSet;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
@@ -54,6 +55,22 @@ impl Store {
     /// What a segment says about itself.
     pub async fn header(&self, name: &Name) -> Result<Header, ArchiveError> {
         Ok(self.read(name).await?.0)
+    }
+
+    /// How many segments at the beginning of an unbroken part reach nothing that is not in `set`: what segments reach only
+    /// grows, so the place is found by halves.
+    pub async fn count_within(&self, part: &[Name], set: &GtidSet) -> Result<usize, ArchiveError> {
+        let (mut low, mut high) = (0, part.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            let Some(name) = part.get(middle) else { break };
+            if set.contains(&self.header(name).await?.reached()?) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
     }
 
     /// Writes the binlog file that a segment is: decrypted and decompressed, part by part.
