@@ -5,7 +5,6 @@ use super::log::{self, Transaction};
 use super::segment::{self, Header, Name};
 use super::store::{Store, blocking};
 use crate::tail::binlog::Events;
-use crate::tail::gtids::Gtid;
 use jiff::Timestamp;
 use porpoise_core::backup::RestorePoint;
 use porpoise_core::gtid::{GtidError, GtidSet};
@@ -113,20 +112,15 @@ impl End {
     fn is_before(&self, transaction: &Transaction) -> bool {
         match self {
             Self::Time(time) => i64::try_from(transaction.committed).unwrap_or(i64::MAX) > *time,
-            Self::Before(gtid) => has(gtid, transaction),
+            Self::Before(gtid) => transaction.gtid.is_in(gtid),
             Self::Never | Self::With(_) => false,
         }
     }
 
     /// Whether this transaction is the last one.
     fn is_with(&self, transaction: &Transaction) -> bool {
-        matches!(self, Self::With(gtid) if has(gtid, transaction))
+        matches!(self, Self::With(gtid) if transaction.gtid.is_in(gtid))
     }
-}
-
-fn has(set: &GtidSet, transaction: &Transaction) -> bool {
-    let Gtid { uuid, tag, number } = &transaction.gtid;
-    set.has(uuid, tag, *number)
 }
 
 /// The way from a backup to a point.
@@ -227,13 +221,12 @@ struct Cut {
 fn cut(path: &Path, end: &End, mut have: GtidSet) -> Result<Cut, ArchiveError> {
     let mut bytes = 0;
     for transaction in transactions(path)? {
-        let Gtid { uuid, tag, number } = &transaction.gtid;
-        let is_new = !have.has(uuid, tag, *number);
+        let is_new = !transaction.gtid.is_in(&have);
         if is_new && end.is_before(&transaction) {
             shorten(path, transaction.start)?;
             return Ok(Cut { have, is_over: true, bytes });
         }
-        have.insert(uuid, tag, *number);
+        have.insert(&transaction.gtid.uuid, &transaction.gtid.tag, transaction.gtid.number);
         bytes += if is_new { transaction.end - transaction.start } else { 0 };
         if end.is_with(&transaction) {
             shorten(path, transaction.end)?;
@@ -335,7 +328,7 @@ async fn last_of(
 
 fn newest(path: &Path, have: &GtidSet) -> Result<Option<i64>, ArchiveError> {
     let scan = transactions(path)?;
-    let had = scan.iter().filter(|one| has(have, one));
+    let had = scan.iter().filter(|one| one.gtid.is_in(have));
     Ok(had.map(|one| i64::try_from(one.committed).unwrap_or(i64::MAX)).max())
 }
 
@@ -344,6 +337,6 @@ fn transactions(path: &Path) -> Result<Vec<Transaction>, ArchiveError> {
     let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let broken = |source| ArchiveError::ReadBinlog { file: file.clone(), source };
     let mut events = Events::of_excerpt(path).map_err(broken)?;
-    log::head_of(&mut events).map_err(broken)?;
+    events.head().map_err(broken)?;
     Ok(log::scan(&mut events, |_| true, u64::MAX).map_err(broken)?.transactions)
 }

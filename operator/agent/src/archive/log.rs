@@ -1,8 +1,8 @@
 //! The server's own binlog, file by file, as far as it is committed. For threads that may block.
 
 use super::ArchiveError;
-use crate::tail::binlog::{self, BinlogError, Event, Events, Kind};
-use crate::tail::gtids::{self, Gtid};
+use crate::tail::binlog::{self, BinlogError, Event, Events, Head, Kind};
+use crate::tail::gtids::Gtid;
 use porpoise_core::gtid::GtidSet;
 use porpoise_core::names::PRIVATE_SCHEMA;
 use std::fs::{self, File};
@@ -41,15 +41,6 @@ pub struct Scan {
     pub is_whole: bool,
 }
 
-/// How a file begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
-    /// Where the events end that describe the file itself.
-    pub end: u64,
-    /// What is in earlier files.
-    pub previous: GtidSet,
-}
-
 impl Log {
     /// The binlog in this data directory.
     pub fn new(data: &Path) -> Self {
@@ -75,7 +66,7 @@ impl Log {
     pub fn head(&self, file: &str) -> Result<Head, ArchiveError> {
         let reading = |source| ArchiveError::ReadBinlog { file: file.to_owned(), source };
         let mut events = Events::open(&self.data.join(file)).map_err(reading)?;
-        head_of(&mut events).map_err(reading)
+        events.head().map_err(reading)
     }
 
     /// What follows `offset` in a file, up to the first transaction that is not in `executed`, and about as many bytes as
@@ -83,11 +74,10 @@ impl Log {
     pub fn scan(&self, file: &str, offset: u64, executed: &GtidSet, most: u64) -> Result<Scan, ArchiveError> {
         let reading = |source| ArchiveError::ReadBinlog { file: file.to_owned(), source };
         let mut events = Events::open(&self.data.join(file)).map_err(reading)?;
-        let head = head_of(&mut events).map_err(reading)?;
+        let head = events.head().map_err(reading)?;
         let offset = offset.max(head.end);
         events.skip_to(offset).map_err(reading)?;
-        let is_committed = |gtid: &Gtid| executed.has(&gtid.uuid, &gtid.tag, gtid.number);
-        scan(&mut events, is_committed, most).map_err(reading)
+        scan(&mut events, |gtid| gtid.is_in(executed), most).map_err(reading)
     }
 
     /// The beginning of a file and the bytes from `start` to `end`: again a binlog file.
@@ -123,17 +113,6 @@ fn append(from: &mut File, start: u64, end: u64, to: &mut Vec<u8>) -> io::Result
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(())
-}
-
-/// Reads the event after the description of the format.
-pub fn head_of(events: &mut Events) -> Result<Head, BinlogError> {
-    let offset = events.position();
-    let broken = |what| BinlogError::ParseEvent { offset, what };
-    let Some(event) = events.next(|_| true)?.filter(|event| event.kind == Kind::PreviousGtids) else {
-        return Err(broken("the file does not say what is in earlier ones"));
-    };
-    let previous = gtids::previous(&event.body).ok_or_else(|| broken("it is no set of GTIDs"))?;
-    Ok(Head { end: event.end, previous })
 }
 
 /// Transactions from where `events` stand, up to the first one that is not wanted, and about as many bytes as `most` says.
@@ -199,12 +178,8 @@ fn ends(kind: Kind) -> bool {
 }
 
 fn begin(event: &Event) -> Result<Transaction, BinlogError> {
-    let (gtid, committed) = match event.kind {
-        Kind::TaggedGtid => (gtids::tagged(&event.body), gtids::tagged_committed(&event.body)),
-        _ => (gtids::plain(&event.body), gtids::plain_committed(&event.body)),
-    };
     let what = "it is no GTID with a time";
     let broken = || BinlogError::ParseEvent { offset: event.offset, what };
-    let (gtid, committed) = (gtid.ok_or_else(broken)?, committed.ok_or_else(broken)?);
+    let (gtid, committed) = (event.gtid().ok_or_else(broken)?, event.committed().ok_or_else(broken)?);
     Ok(Transaction { gtid, committed, start: event.offset, end: event.end, is_own: false })
 }

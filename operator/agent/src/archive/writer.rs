@@ -146,8 +146,7 @@ impl Writer {
     }
 
     fn has(&self, transaction: &Transaction) -> bool {
-        let gtid = &transaction.gtid;
-        self.archived.has(&gtid.uuid, &gtid.tag, gtid.number)
+        transaction.gtid.is_in(&self.archived)
     }
 
     async fn next_file(&mut self) -> Result<(), ArchiveError> {

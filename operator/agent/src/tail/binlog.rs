@@ -3,6 +3,8 @@
 //! Source: MySQL 9.7 source documentation, "Binary Log Event" (`Log_event_header`, `Format_description_event`), and our
 //! own files of 9.7.4, which the tests read.
 
+use super::gtids::{self, Gtid};
+use porpoise_core::gtid::GtidSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -110,6 +112,33 @@ pub struct Event {
     pub body: Vec<u8>,
 }
 
+impl Event {
+    /// The name of the transaction that begins with this event.
+    pub fn gtid(&self) -> Option<Gtid> {
+        match self.kind {
+            Kind::TaggedGtid => gtids::tagged(&self.body),
+            _ => gtids::plain(&self.body),
+        }
+    }
+
+    /// When that was committed where it was first, in microseconds since 1970.
+    pub fn committed(&self) -> Option<u64> {
+        match self.kind {
+            Kind::TaggedGtid => gtids::tagged_committed(&self.body),
+            _ => gtids::plain_committed(&self.body),
+        }
+    }
+}
+
+/// What a file says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Where the events end that do so.
+    pub end: u64,
+    /// What is in earlier files.
+    pub previous: GtidSet,
+}
+
 /// Header and body as they are in the file, checksum included.
 type Raw = ([u8; HEADER], Vec<u8>);
 
@@ -179,6 +208,17 @@ impl Events {
     /// The same of a file whose events were elsewhere in another one: they say where they were there.
     pub fn of_excerpt(path: &Path) -> Result<Self, BinlogError> {
         Ok(Self { is_excerpt: true, ..Self::open(path)? })
+    }
+
+    /// Reads the event after the first one.
+    pub fn head(&mut self) -> Result<Head, BinlogError> {
+        let offset = self.position;
+        let broken = |what| BinlogError::ParseEvent { offset, what };
+        let Some(event) = self.next(|_| true)?.filter(|event| event.kind == Kind::PreviousGtids) else {
+            return Err(broken("the file does not say what is in earlier ones"));
+        };
+        let previous = gtids::previous(&event.body).ok_or_else(|| broken("it is no set of GTIDs"))?;
+        Ok(Head { end: event.end, previous })
     }
 
     /// Goes on at an offset where an event begins.

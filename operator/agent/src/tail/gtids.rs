@@ -17,6 +17,13 @@ pub struct Gtid {
     pub number: u64,
 }
 
+impl Gtid {
+    /// Whether it is in the set.
+    pub fn is_in(&self, set: &GtidSet) -> bool {
+        set.has(&self.uuid, &self.tag, self.number)
+    }
+}
+
 impl fmt::Display for Gtid {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let colon = if self.tag.is_empty() { "" } else { ":" };

@@ -1,8 +1,8 @@
 //! Finding the tail: the first transaction that may not be kept, and all that follow it.
 
 use super::CutError;
-use super::binlog::{BinlogError, Event, Events, Kind};
-use super::gtids::{self, Gtid};
+use super::binlog::{BinlogError, Event, Events, Head, Kind};
+use super::gtids::Gtid;
 use porpoise_core::gtid::GtidSet;
 use std::fs;
 use std::io;
@@ -31,8 +31,8 @@ pub fn newest(data: &Path, keep: &GtidSet, deadline: Instant) -> Result<Option<F
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let reading = |source| CutError::ReadBinlog { file: name.clone(), source };
     let mut events = Events::open(&path).map_err(reading)?;
-    let first = events.next(|_| true).map_err(reading)?;
-    let head = check_earlier(first, keep, reading)?;
+    let head = events.head().map_err(reading)?;
+    check_earlier(&head, keep)?;
     let mut search = Search { keep, found: None };
     let mut seen = 0_u32;
     while let Some(event) = events.next(|kind| search.wants(kind)).map_err(reading)? {
@@ -44,7 +44,7 @@ pub fn newest(data: &Path, keep: &GtidSet, deadline: Instant) -> Result<Option<F
     }
     match search.found {
         Some(_) if !events.is_in_use => Err(CutError::UndoClosed),
-        Some(found) => Ok(Some(Found { path, head, ..found })),
+        Some(found) => Ok(Some(Found { path, head: head.end, ..found })),
         None => Ok(None),
     }
 }
@@ -59,20 +59,10 @@ fn newest_file(data: &Path) -> Result<PathBuf, CutError> {
     Ok(data.join(name))
 }
 
-/// All that earlier files hold must be kept, or the cut would have to begin there. Returns where the head ends.
-fn check_earlier(
-    first: Option<Event>,
-    keep: &GtidSet,
-    reading: impl Fn(BinlogError) -> CutError,
-) -> Result<u64, CutError> {
-    let unread = |offset, what| reading(BinlogError::ParseEvent { offset, what });
-    let Some(event) = first.filter(|event| event.kind == Kind::PreviousGtids) else {
-        return Err(unread(0, "the file does not say what is in earlier ones"));
-    };
-    let previous =
-        gtids::previous(&event.body).ok_or_else(|| unread(event.offset, "it is no set of GTIDs"))?;
-    let foreign = previous.subtract(keep);
-    if foreign.is_empty() { Ok(event.end) } else { Err(CutError::UndoEarlier { earlier: foreign.count() }) }
+/// All that earlier files hold must be kept, or the cut would have to begin there.
+fn check_earlier(head: &Head, keep: &GtidSet) -> Result<(), CutError> {
+    let foreign = head.previous.subtract(keep);
+    if foreign.is_empty() { Ok(()) } else { Err(CutError::UndoEarlier { earlier: foreign.count() }) }
 }
 
 struct Search<'a> {
@@ -104,7 +94,7 @@ impl Search<'_> {
         let unread = |what| Obstacle::Unreadable(BinlogError::ParseEvent { offset: event.offset, what });
         match event.kind {
             Kind::Gtid | Kind::TaggedGtid => {
-                let gtid = read_gtid(event).ok_or_else(|| unread("it is no GTID"))?;
+                let gtid = event.gtid().ok_or_else(|| unread("it is no GTID"))?;
                 self.transaction(event, &gtid)
             }
             Kind::AnonymousGtid => Err(unread("the transaction has no GTID")),
@@ -125,7 +115,7 @@ impl Search<'_> {
     }
 
     fn transaction(&mut self, event: &Event, gtid: &Gtid) -> Result<(), Obstacle> {
-        let is_kept = self.keep.has(&gtid.uuid, &gtid.tag, gtid.number);
+        let is_kept = gtid.is_in(self.keep);
         match (&mut self.found, is_kept) {
             (None, true) => {}
             (Some(_), true) => return Err(Obstacle::Cut(CutError::CutKept { gtid: gtid.to_string() })),
@@ -141,13 +131,6 @@ impl Search<'_> {
             }
         }
         Ok(())
-    }
-}
-
-fn read_gtid(event: &Event) -> Option<Gtid> {
-    match event.kind {
-        Kind::TaggedGtid => gtids::tagged(&event.body),
-        _ => gtids::plain(&event.body),
     }
 }
 
