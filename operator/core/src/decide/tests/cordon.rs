@@ -6,8 +6,6 @@ use crate::fixture;
 use crate::gate::FeatureGate;
 use crate::protocol::LongTransactions;
 use crate::view::NodeView;
-use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetStatus};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use porpoise_crds::{FailoverMode, Phase, RequestOutcome, Switchover};
 
 const CORDONED: NodeView = NodeView { cordoned: true, memory_pressure: false, disk_pressure: false };
@@ -188,20 +186,7 @@ fn c4_a_move_that_ended_where_it_began_is_not_tried_again_at_once() {
 
 /// To whom one pass moves the primary when the Pods of `old` were made from a former template.
 fn taker(world: &World, old: &[&str]) -> Option<String> {
-    let mut view = world.view();
-    view.stateful_set = Some(StatefulSet {
-        metadata: ObjectMeta { generation: Some(2), ..ObjectMeta::default() },
-        status: Some(StatefulSetStatus {
-            observed_generation: Some(2),
-            update_revision: Some("new".to_owned()),
-            ..StatefulSetStatus::default()
-        }),
-        ..StatefulSet::default()
-    });
-    for (name, pod) in &mut view.pods {
-        let revision = if old.contains(&name.as_str()) { "old" } else { "new" };
-        pod.revision = Some(revision.to_owned());
-    }
+    let view = world.view_with_old(old);
     plan(&view, &fixture::settings()).record?.operation?.target
 }
 

@@ -5,8 +5,6 @@ use crate::decide::plan;
 use crate::fixture;
 use crate::plan::{Deletion, Plan};
 use crate::view::{ClusterView, Look};
-use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetStatus};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use porpoise_crds::Switchover;
 
 const OLDER: &str = "8.4.6";
@@ -14,21 +12,10 @@ const NEWER: &str = "9.7.4";
 
 /// A Healthy cluster whose `old` members were made from a former template and run the older release.
 fn rolling(world: &World, old: &[&str]) -> ClusterView {
-    let mut view = world.view();
-    view.stateful_set = Some(StatefulSet {
-        metadata: ObjectMeta { generation: Some(2), ..ObjectMeta::default() },
-        status: Some(StatefulSetStatus {
-            observed_generation: Some(2),
-            update_revision: Some("new".to_owned()),
-            ..StatefulSetStatus::default()
-        }),
-        ..StatefulSet::default()
-    });
-    for (name, pod) in &mut view.pods {
-        let is_old = old.contains(&name.as_str());
-        pod.revision = Some(if is_old { "old" } else { "new" }.to_owned());
-        if let Some(Look::Answered(state)) = view.members.get_mut(name) {
-            state.version = Some(if is_old { OLDER } else { NEWER }.to_owned());
+    let mut view = world.view_with_old(old);
+    for (name, look) in &mut view.members {
+        if let Look::Answered(state) = look {
+            state.version = Some(if old.contains(&name.as_str()) { OLDER } else { NEWER }.to_owned());
         }
     }
     view

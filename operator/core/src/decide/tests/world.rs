@@ -244,7 +244,7 @@ impl World {
             .members
             .iter()
             .filter(|(_, member)| has_pod(member))
-            .map(|(name, member)| (name.clone(), pod(name, member)))
+            .map(|(name, member)| (name.clone(), templates::pod(name, member)))
             .collect();
         ClusterView {
             now: self.now,
@@ -568,29 +568,6 @@ fn blank(name: &str, volume: &str) -> Member {
         held_up: None,
         readiness: (false, jiff::Timestamp::UNIX_EPOCH),
         restarts: 0,
-    }
-}
-
-fn is_ready(member: &Member) -> bool {
-    match &member.state.role {
-        Role::Primary { admitting, .. } => *admitting,
-        Role::Replica { receiving, applying, .. } => *receiving && *applying,
-        Role::Idle | Role::Sealed { .. } => false,
-    }
-}
-
-fn pod(name: &str, member: &Member) -> PodView {
-    PodView {
-        uid: format!("pod-{name}"),
-        address: Some("198.18.0.9".to_owned()),
-        node: Some(node_of(name)),
-        ready: is_ready(member),
-        ready_changed: Some(member.readiness.1),
-        terminating: member.ends,
-        restarts: member.restarts,
-        held_up: member.held_up,
-        revision: Some(format!("template-{}", member.template)),
-        ..PodView::default()
     }
 }
 

@@ -1,8 +1,8 @@
 //! Pod templates of the small world, and what is wrong with some of them.
 
-use super::{World, is_ready};
+use super::{Member, World, node_of};
 use crate::protocol::{Role, ServerPhase};
-use crate::view::{Trouble, TroubleKind};
+use crate::view::{ClusterView, PodView, Trouble, TroubleKind};
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -66,6 +66,16 @@ impl World {
         }
     }
 
+    /// What is seen when the Pods of `old` were made from a former template.
+    pub(in crate::decide::tests) fn view_with_old(&self, old: &[&str]) -> ClusterView {
+        let mut view = self.view();
+        view.stateful_set = Some(stateful_set(1));
+        for (name, pod) in &mut view.pods {
+            pod.revision = Some(format!("template-{}", u32::from(!old.contains(&name.as_str()))));
+        }
+        view
+    }
+
     fn flaw_of(&self, template: u32) -> Option<Flaw> {
         self.flaws[usize::try_from(template).unwrap()]
     }
@@ -87,6 +97,30 @@ impl World {
                 member.readiness = (ready, now);
             }
         }
+    }
+}
+
+fn is_ready(member: &Member) -> bool {
+    match &member.state.role {
+        Role::Primary { admitting, .. } => *admitting,
+        Role::Replica { receiving, applying, .. } => *receiving && *applying,
+        Role::Idle | Role::Sealed { .. } => false,
+    }
+}
+
+/// Its Pod as Kubernetes tells of it.
+pub(super) fn pod(name: &str, member: &Member) -> PodView {
+    PodView {
+        uid: format!("pod-{name}"),
+        address: Some("198.18.0.9".to_owned()),
+        node: Some(node_of(name)),
+        ready: is_ready(member),
+        ready_changed: Some(member.readiness.1),
+        terminating: member.ends,
+        restarts: member.restarts,
+        held_up: member.held_up,
+        revision: Some(format!("template-{}", member.template)),
+        ..PodView::default()
     }
 }
 
