@@ -2,6 +2,7 @@
 
 use crate::board::Board;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use porpoise_core::backup::{ARCHIVE_BROKEN, ARCHIVE_FAILING};
 use porpoise_core::condition::ConditionType;
 use porpoise_crds::MySQLClusterStatus;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -309,7 +310,7 @@ fn show<const COUNT: usize>(
 /// Whether the backup that ended last failed. The archive has a number of its own.
 fn has_failed(status: &MySQLClusterStatus) -> bool {
     let ready: &'static str = ConditionType::BackupReady.into();
-    let of_archive = |reason: &str| ["ArchiveFailing", "ArchiveBroken"].contains(&reason);
+    let of_archive = |reason: &str| [ARCHIVE_FAILING, ARCHIVE_BROKEN].contains(&reason);
     status
         .conditions
         .iter()

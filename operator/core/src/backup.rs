@@ -10,7 +10,9 @@ mod source;
 mod view;
 
 pub use archive::{ARCHIVE_FOLDER, ArchiveOrder, ArchiveSettings, ArchiveState, RestorePoint};
-pub use archiving::{about, archive_needs, archive_settings, archived, longest_delay};
+pub use archiving::{
+    ARCHIVE_BROKEN, ARCHIVE_FAILING, about, archive_needs, archive_settings, archived, longest_delay,
+};
 pub use plan::BackupPlan;
 pub use secrets::{
     AUTHORITY_ENTRY, CREDENTIAL_ENTRIES, FoundSecrets, Purpose, SecretNeed, need_of_encryption,

@@ -6,6 +6,11 @@ use crate::validate;
 use porpoise_crds::{ArchiveMode, Backup, MySQLCluster};
 use std::time::Duration;
 
+/// Reason of `BackupReady` while the binlog is not archived as it should be.
+pub const ARCHIVE_FAILING: &str = "ArchiveFailing";
+/// Reason of `BackupReady` while no backup can be followed by the archive.
+pub const ARCHIVE_BROKEN: &str = "ArchiveBroken";
+
 /// What `spec.backup` asks for, if the binlog is to be archived.
 pub fn archived(object: &MySQLCluster) -> Option<&Backup> {
     object.spec.backup.as_ref().filter(|backup| backup.binlog_archive.mode == ArchiveMode::Continuous)

@@ -2,7 +2,9 @@
 
 use super::backups::is_good;
 use super::roster::reigns_in;
-use crate::backup::{ArchiveOrder, ArchiveState, about, archived, folder, longest_delay};
+use crate::backup::{
+    ARCHIVE_BROKEN, ARCHIVE_FAILING, ArchiveOrder, ArchiveState, about, archived, folder, longest_delay,
+};
 use crate::condition::{ConditionType, News, Truth};
 use crate::event;
 use crate::gtid::GtidSet;
@@ -15,10 +17,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use porpoise_crds::{Backup, BackupTarget, BackupsStatus};
 use std::time::Duration;
 
-/// Reason while the binlog is not archived as it should be.
-const FAILING: &str = "ArchiveFailing";
-/// Reason while no backup can be followed by the archive.
-const BROKEN: &str = "ArchiveBroken";
 /// An archive is never regarded as behind before this time.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// How many times the delay that is asked for an archive may be behind.
@@ -215,20 +213,25 @@ fn second(moment: Timestamp) -> String {
 pub(super) fn with_archive(news: News, view: &ClusterView, plan: &mut Plan) -> News {
     let failing = plan.status.backup.as_ref().and_then(|status| status.archive_failing_since.clone());
     let (reason, message) = match (standing(view, plan), failing) {
-        (Standing::Fails(message), Some(since)) => (FAILING, format!("since {}: {message}", second(since.0))),
-        (Standing::Fails(message), None) => (FAILING, message),
+        (Standing::Fails(message), Some(since)) => {
+            (ARCHIVE_FAILING, format!("since {}: {message}", second(since.0)))
+        }
+        (Standing::Fails(message), None) => (ARCHIVE_FAILING, message),
         (Standing::Unknown, Some(since)) => {
             let since = second(since.0);
-            (FAILING, format!("since {since} the binlog is not archived; no primary says how it stands now"))
+            (
+                ARCHIVE_FAILING,
+                format!("since {since} the binlog is not archived; no primary says how it stands now"),
+            )
         }
         (Standing::Works, _) => match broken(view) {
-            Some(message) => (BROKEN, message),
+            Some(message) => (ARCHIVE_BROKEN, message),
             None => return news,
         },
         (Standing::Off, _) | (Standing::Unknown, None) => return news,
     };
     let told = joined(&news, reason, &message);
-    if told.reason == BROKEN && !was_broken(view) {
+    if told.reason == ARCHIVE_BROKEN && !was_broken(view) {
         plan.events.push(event::ARCHIVE_BROKEN.event(&[("message", &told.message)]));
     }
     told
@@ -239,7 +242,7 @@ fn joined(news: &News, reason: &'static str, archive: &str) -> News {
     let is_first = match news.status {
         Truth::True => true,
         // Without any backup there is nothing that could be broken.
-        Truth::Unknown => reason == FAILING,
+        Truth::Unknown => reason == ARCHIVE_FAILING,
         Truth::False => false,
     };
     if is_first {
@@ -268,5 +271,5 @@ fn broken(view: &ClusterView) -> Option<String> {
 fn was_broken(view: &ClusterView) -> bool {
     let ready: &'static str = ConditionType::BackupReady.into();
     let conditions = view.object.status.iter().flat_map(|status| &status.conditions);
-    conditions.into_iter().any(|one| one.type_ == ready && one.reason == BROKEN)
+    conditions.into_iter().any(|one| one.type_ == ready && one.reason == ARCHIVE_BROKEN)
 }
