@@ -11,7 +11,7 @@ use crate::supervise::initialize::{self, InitializeError};
 use crate::supervise::reap::Reaper;
 use crate::supervise::staging::{Staging, StagingError};
 use crate::vault::{Vault, VaultError};
-use porpoise_core::backup::{ARCHIVE_FOLDER, Manifest, RestoreSource};
+use porpoise_core::backup::{ARCHIVE_FOLDER, Manifest, RestorePoint, RestoreSource};
 use porpoise_core::gtid::GtidSet;
 use std::path::{Path, PathBuf};
 
@@ -103,10 +103,16 @@ pub async fn fetch(settings: &Settings, source: &RestoreSource) -> Result<Fetche
     initialize::remove(&directory).map_err(|source| RestoreError::PrepareDirectory { source })?;
     let fetching = |source| RestoreError::FetchBackup { source };
     let vault = Vault::open(&source.location.target, &source.secrets).map_err(fetching)?;
-    let manifest = vault.manifest(&source.location.path).await.map_err(fetching)?;
-    let course = course(&vault, source, &manifest, &directory.with_extension("look")).await;
-    let course =
-        course.map_err(|source| RestoreError::ReachPoint { source: ReplayError::FollowCourse { source } })?;
+    let course = match &source.point {
+        Some(point) => {
+            let manifest = vault.manifest(&source.location.path).await.map_err(fetching)?;
+            let scratch = directory.with_extension("look");
+            let found = course(&vault, &source.location.path, &manifest, point, &scratch).await;
+            let reaching = |source| RestoreError::ReachPoint { source: ReplayError::FollowCourse { source } };
+            Some(found.map_err(reaching)?)
+        }
+        None => None,
+    };
     let manifest = vault.fetch(&source.location.path, &directory).await.map_err(fetching)?;
     Ok(Fetched { directory, told: manifest.summary.gtid_set.unwrap_or_default(), course })
 }
@@ -114,19 +120,19 @@ pub async fn fetch(settings: &Settings, source: &RestoreSource) -> Result<Fetche
 /// The way from the backup to the point, by the archive beside it.
 async fn course(
     vault: &Vault,
-    source: &RestoreSource,
+    path: &str,
     manifest: &Manifest,
+    point: &RestorePoint,
     scratch: &Path,
-) -> Result<Option<Course>, CourseError> {
-    let Some(point) = &source.point else { return Ok(None) };
-    let folder = match source.location.path.rsplit_once('/') {
+) -> Result<Course, CourseError> {
+    let folder = match path.rsplit_once('/') {
         Some((parent, _)) => format!("{parent}/{ARCHIVE_FOLDER}"),
         None => ARCHIVE_FOLDER.to_owned(),
     };
     let store = Store::open(vault, &folder).map_err(|source| CourseError::ReadArchive { source })?;
     let gtid_set = manifest.summary.gtid_set.as_deref().unwrap_or_default();
     let base = Base { gtid_set, completed_at: &manifest.completed_at };
-    Course::find(store, &base, point, scratch).await.map(Some)
+    Course::find(store, &base, point, scratch).await
 }
 
 /// Takes it to the point in time, boots it once and compares. The member's memory is made for one mysqld: no other one may
