@@ -84,8 +84,6 @@ pub struct Header {
     pub after: String,
     /// Its transactions. Some of them may be in earlier segments too.
     pub holds: String,
-    /// When its first transaction was committed, in microseconds since 1970; 0 if it has none.
-    pub first_committed: u64,
     /// Everything that was committed before this moment is in it or in earlier segments (RFC 3339).
     pub reached_at: String,
     /// Why the unbroken part begins here, in a sentence; empty if the archive does.
@@ -170,27 +168,31 @@ pub fn split(name: &Name, mut object: Vec<u8>) -> Result<(Header, Vec<u8>), Arch
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn name() -> Name {
         Name { chain: 1, term: 7, writer: 2, number: 30, mark: "1f0c".to_owned() }
     }
 
-    fn header() -> Header {
+    /// A header that says nothing.
+    pub fn blank() -> Header {
         Header {
             format: FORMAT,
             about: About::default(),
             begins: String::new(),
             after: String::new(),
-            holds: "ab14ab2d-e585-11f1-8f73-02fc00000001:1-3".to_owned(),
-            first_committed: 5,
+            holds: String::new(),
             reached_at: String::new(),
             broken: String::new(),
             encryption: None,
             parts: Vec::new(),
             body: Chunk { name: String::new(), bytes: 0, sha256: String::new() },
         }
+    }
+
+    fn header() -> Header {
+        Header { holds: "ab14ab2d-e585-11f1-8f73-02fc00000001:1-3".to_owned(), ..blank() }
     }
 
     #[test]

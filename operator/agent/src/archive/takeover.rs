@@ -127,7 +127,6 @@ fn fresh(number: u32, broken: String, own: &Own, writer: u32) -> Result<Start, A
 #[cfg(test)]
 mod tests {
     use super::*;
-    use porpoise_core::backup::{About, Chunk};
 
     const UUID: &str = "ab14ab2d-e585-11f1-8f73-02fc00000001";
 
@@ -154,17 +153,10 @@ mod tests {
 
     fn header(after: &str, holds: &str) -> Header {
         Header {
-            format: 1,
-            about: About::default(),
             begins: set("1-5").to_string(),
             after: set(after).to_string(),
             holds: set(holds).to_string(),
-            first_committed: 0,
-            reached_at: String::new(),
-            broken: String::new(),
-            encryption: None,
-            parts: Vec::new(),
-            body: Chunk { name: String::new(), bytes: 0, sha256: String::new() },
+            ..segment::tests::blank()
         }
     }
 

@@ -60,7 +60,6 @@ struct Growing {
     end: u64,
     after: GtidSet,
     holds: GtidSet,
-    first_committed: u64,
     began: Instant,
 }
 
@@ -103,17 +102,18 @@ impl Writer {
         let is_last = self.is_last().await?;
         let scan = self.scan(committed).await?;
         let new: Vec<&Transaction> = scan.transactions.iter().skip_while(|one| self.has(one)).collect();
+        // So that the store tells until when there were no writes.
+        let is_due = self.growing.is_none() || self.written.elapsed() >= HEARTBEAT;
         // Signs of life alone can wait: nobody would miss them.
         let is_urgent = new.iter().any(|one| !one.is_own) || !scan.is_whole || !is_last;
-        if !is_urgent && self.growing.is_some() && self.written.elapsed() < HEARTBEAT {
+        if !is_urgent && !is_due {
             return Ok(round);
         }
         round.committed = new.iter().filter(|one| !one.is_own).map(|one| one.committed).collect();
         if let (Some(first), Some(last)) = (new.first(), new.last()) {
             self.extend(first, last, &new);
-            self.put(committed).await?;
-        } else if self.growing.is_none() || self.written.elapsed() >= HEARTBEAT {
-            // So that it tells until when there were no writes.
+        }
+        if is_due || !new.is_empty() {
             self.put(committed).await?;
         }
         round.is_behind = !scan.is_whole && scan.offset > self.offset;
@@ -165,24 +165,10 @@ impl Writer {
             last.end - last.start <= GROWN && last.began.elapsed() < OLD && last.end <= first.start
         });
         let growing = match grown {
-            Some(growing) => Growing {
-                end: last.end,
-                holds: growing.holds.union(&added),
-                first_committed: if growing.first_committed == 0 {
-                    first.committed
-                } else {
-                    growing.first_committed
-                },
-                ..growing
-            },
-            None => Growing {
-                end: last.end,
-                holds: added,
-                first_committed: first.committed,
-                ..self.empty(first.start)
-            },
+            Some(growing) => growing,
+            None => self.empty(first.start),
         };
-        self.growing = Some(growing);
+        self.growing = Some(Growing { end: last.end, holds: growing.holds.union(&added), ..growing });
     }
 
     /// A segment of no transactions yet.
@@ -190,7 +176,7 @@ impl Writer {
         let name = self.next.clone();
         self.next.number += 1;
         let (after, holds) = (self.archived.clone(), GtidSet::default());
-        Growing { name, start, end: start, after, holds, first_committed: 0, began: Instant::now() }
+        Growing { name, start, end: start, after, holds, began: Instant::now() }
     }
 
     /// Writes the last segment. Nothing counts as archived before that is done.
@@ -227,7 +213,6 @@ impl Writer {
             begins: self.chain.begins.to_string(),
             after: growing.after.to_string(),
             holds: growing.holds.to_string(),
-            first_committed: growing.first_committed,
             reached_at: committed.at.to_string(),
             broken: self.chain.broken.clone(),
             encryption: self.seal.encrypted(),
