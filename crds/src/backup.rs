@@ -3,7 +3,7 @@
 // The schema derive repeats each struct inside a function.
 #![allow(unreachable_pub)]
 
-use crate::{LocalReference, schema};
+use crate::{BackupTarget, LocalReference, schema};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
@@ -144,55 +144,6 @@ pub enum BackupSource {
     Replica,
     /// The primary.
     Primary,
-}
-
-/// Where backups are kept: exactly one place.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.s3)").message("name one target: s3"))]
-pub struct BackupTarget {
-    /// A bucket of S3 or of a compatible store.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub s3: Option<S3Target>,
-}
-
-/// A bucket of S3 or of a compatible store.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct S3Target {
-    /// Name of the bucket. It must exist.
-    #[schemars(length(min = 3, max = 63), regex(pattern = r"^[a-z0-9][-.a-z0-9]*[a-z0-9]$"))]
-    pub bucket: String,
-    /// Folder inside the bucket, such as `prod/mysql`. Default: its root.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = 512), regex(pattern = r"^([-._a-zA-Z0-9]+(/[-._a-zA-Z0-9]+)*)?$"))]
-    pub prefix: String,
-    /// Address of a compatible store, such as `https://minio.example:9000`. Absent: AWS.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 512), regex(pattern = r"^https?://[^/\s]+/?$"))]
-    pub endpoint: Option<String>,
-    /// Region of the bucket. Default `us-east-1`.
-    #[serde(default = "first_region")]
-    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[-a-z0-9]+$"))]
-    pub region: String,
-    /// Secret of this namespace with `accessKeyId`, `secretAccessKey` and, if need be, `sessionToken`. Absent: the identity
-    /// that the cloud gives the Pod's service account.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub credentials_secret_ref: Option<LocalReference>,
-    /// Secret of this namespace whose `ca.crt` signed the store's certificate. Absent: the well-known authorities.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub authority_secret_ref: Option<LocalReference>,
-    /// Put the bucket's name into the path instead of the host name, as most compatible stores want. Default true.
-    #[serde(default = "yes")]
-    pub force_path_style: bool,
-}
-
-fn first_region() -> String {
-    "us-east-1".to_owned()
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// How a new cluster comes by its first data. Only at creation.

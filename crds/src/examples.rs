@@ -120,7 +120,7 @@ fn target() -> BackupTarget {
         authority_secret_ref: Some(reference("store-authority")),
         force_path_style: true,
     };
-    BackupTarget { s3: Some(s3) }
+    BackupTarget { s3: Some(s3), ..BackupTarget::default() }
 }
 
 fn reference(name: &str) -> LocalReference {

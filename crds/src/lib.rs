@@ -14,6 +14,7 @@ pub mod permissions;
 mod reserved;
 mod schema;
 mod status;
+mod target;
 mod update;
 
 pub use backup::*;
@@ -23,6 +24,7 @@ pub use definition::{backup_definition, definition, definitions};
 pub use fields::*;
 pub use reserved::{RESERVED_SETTINGS, reserved_setting};
 pub use status::*;
+pub use target::*;
 pub use update::*;
 
 /// API group of every kind.

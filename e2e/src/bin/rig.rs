@@ -1,6 +1,7 @@
 //! `rig`: a real Kubernetes on this machine, from the command line.
 
-use std::{fs, io::Write, path::PathBuf};
+use std::path::{Path, PathBuf};
+use std::{fs, io::Write};
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -51,6 +52,8 @@ enum Order {
     MysqlRoot,
     /// Print the path of an S3 server, for tests of the agent; builds it when it is not there
     StoreProgram,
+    /// Where the emulator of Azure Blob Storage is.
+    AzureProgram,
     /// Print a component's log, or the components that have one
     Logs {
         /// For example kube-apiserver or kubelet-n1
@@ -101,7 +104,8 @@ fn main() -> Result<()> {
         Order::LoadImage { file } => Rig::attach(&name)?.load_image(&file),
         Order::BuildOperatorImage => build_operator_image(&Rig::attach(&name)?),
         Order::MysqlRoot => mysql_root(),
-        Order::StoreProgram => store_program(),
+        Order::StoreProgram => print(&tools::store_program()?),
+        Order::AzureProgram => print(&tools::azure_program()?),
         Order::Logs { component } => logs(&Rig::attach(&name)?, component.as_deref()),
         Order::Cut { node, cut } => Rig::attach(&name)?.cut_node(&node, cut),
         Order::Heal { node } => Rig::attach(&name)?.heal_node(&node),
@@ -148,8 +152,8 @@ fn mysql_root() -> Result<()> {
     Ok(())
 }
 
-fn store_program() -> Result<()> {
-    println!("{}", tools::store_program()?.display());
+fn print(path: &Path) -> Result<()> {
+    println!("{}", path.display());
     Ok(())
 }
 

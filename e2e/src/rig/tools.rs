@@ -120,6 +120,29 @@ pub fn store_program() -> Result<PathBuf> {
     Ok(folder.join("versitygw"))
 }
 
+/// An emulator of Azure Blob Storage for tests, installed if it is not in the cache yet.
+///
+/// # Errors
+/// When it cannot be installed.
+pub fn azure_program() -> Result<PathBuf> {
+    let _lock = state::lock("tools")?;
+    let files = [
+        include_str!("../../tools/azurite/package.json"),
+        include_str!("../../tools/azurite/package-lock.json"),
+    ];
+    let folder = place("azurite", &files);
+    once(&folder, |folder| {
+        step("install azurite", || {
+            for (name, text) in ["package.json", "package-lock.json"].iter().zip(files) {
+                fs::write(folder.join(name), text)?;
+            }
+            let install = ["ci", "--no-audit", "--no-fund", "--ignore-scripts"];
+            run(Command::new("npm").current_dir(folder).args(install)).map(drop)
+        })
+    })?;
+    Ok(folder.join("node_modules/.bin/azurite-blob"))
+}
+
 /// A folder for the search path, with kubectl and helm.
 pub fn bin() -> PathBuf {
     state::cache().join("tools").join("bin")

@@ -55,6 +55,7 @@ async fn a29_the_backups_of_a_cluster_are_checked() {
     for (case, change) in [
         ("a schedule", json!({"schedule": "0 3 * * *", "timeZone": "Europe/Berlin"})),
         ("a request", json!({"onDemand": {"requestId": "before-migration"}})),
+        ("Azure", json!({"target": {"s3": null, "azure": {"account": "shopbackups", "container": "safe"}}})),
         ("no archive", json!({"binlogArchive": {"mode": "Off"}})),
         ("the shortest delay", json!({"binlogArchive": {"maxDelay": "200ms"}})),
         ("the longest delay", json!({"binlogArchive": {"maxDelay": "60m"}})),

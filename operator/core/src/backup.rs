@@ -15,7 +15,7 @@ pub use archiving::{
 };
 pub use plan::BackupPlan;
 pub use secrets::{
-    AUTHORITY_ENTRY, CREDENTIAL_ENTRIES, FoundSecrets, Purpose, SecretNeed, need_of_encryption,
+    AUTHORITY_ENTRY, FoundSecrets, Purpose, SecretNeed, credential_entries, need_of_encryption,
     needs_of_target,
 };
 pub use source::{StoredBackup, stored_backup};
@@ -210,7 +210,7 @@ pub struct RestoreSource {
 
 /// The folder of a backup in its target: by the UID of the cluster too, so that a successor of the same name shares nothing.
 pub fn folder(target: &BackupTarget, about: &About) -> String {
-    let prefix = target.s3.as_ref().map(|s3| s3.prefix.as_str()).unwrap_or_default();
+    let prefix = target.place().map(|place| place.prefix).unwrap_or_default();
     let parts = [prefix, about.owner.as_str(), about.cluster.as_str(), about.backup.as_str()];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
 }

@@ -148,7 +148,7 @@ impl Objects {
     }
 
     fn explain(&self, doing: String, error: Error) -> VaultError {
-        if says(&error, &["NoSuchBucket"]) {
+        if says(&error, &["NoSuchBucket", "ContainerNotFound"]) {
             return VaultError::NoSuchBucket { bucket: self.bucket.clone() };
         }
         let reason = words(&error);
@@ -165,8 +165,14 @@ impl Objects {
 
 /// Codes of refusals that come with another status than 401 or 403. Source: Amazon S3 API Reference, "Error responses"; the
 /// last one is seen from versitygw.
-const LOST_ACCESS: &[&str] =
-    &["ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId", "XAdminUserNotFound"];
+const LOST_ACCESS: &[&str] = &[
+    "ExpiredToken",
+    "InvalidToken",
+    "TokenRefreshRequired",
+    "InvalidAccessKeyId",
+    "XAdminUserNotFound",
+    "AuthenticationFailed",
+];
 /// Longest account of what the store said: several must fit into a termination message.
 const LONGEST_WORDS: usize = 600;
 
@@ -179,7 +185,7 @@ fn says(error: &Error, codes: &[&str]) -> bool {
 fn is_absent(error: &Error) -> bool {
     let code = error.to_string();
     let code = element(&code, "Code").unwrap_or("NoSuchKey");
-    matches!(error, Error::NotFound { .. }) && ["NoSuchKey", "NoSuchVersion"].contains(&code)
+    matches!(error, Error::NotFound { .. }) && ["NoSuchKey", "NoSuchVersion", "BlobNotFound"].contains(&code)
 }
 
 /// Answers that stay the same however often one asks; the client itself retries 408 and 429, and all of 5xx.

@@ -4,9 +4,10 @@ use super::VaultError;
 use super::names::Names;
 use super::objects::Objects;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::azure::{MicrosoftAzure, MicrosoftAzureBuilder};
 use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig};
 use porpoise_core::backup::TargetSecrets;
-use porpoise_crds::{BackupTarget, S3Target};
+use porpoise_crds::{AzureTarget, BackupTarget, S3Target};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,23 +58,23 @@ pub(super) fn open(
     secrets: &TargetSecrets,
     patience: &Patience,
 ) -> Result<Objects, VaultError> {
-    let BackupTarget { s3 } = target;
-    let Some(s3) = s3 else {
-        return Err(VaultError::UseTarget { reason: "name one target: s3".to_owned() });
-    };
-    let store = open_s3(s3, secrets, patience)?;
-    Ok(Objects::new(Arc::new(store), s3.bucket.clone(), patience.whole()))
+    let limit = patience.whole();
+    match target {
+        BackupTarget { s3: Some(s3), azure: None } => {
+            let store = open_s3(s3, secrets, patience)?;
+            Ok(Objects::new(Arc::new(store), s3.bucket.clone(), limit))
+        }
+        BackupTarget { s3: None, azure: Some(azure) } => {
+            let store = open_azure(azure, secrets, patience)?;
+            Ok(Objects::new(Arc::new(store), azure.container.clone(), limit))
+        }
+        _ => Err(VaultError::UseTarget { reason: "name one target: s3 or azure".to_owned() }),
+    }
 }
 
 fn open_s3(target: &S3Target, secrets: &TargetSecrets, patience: &Patience) -> Result<AmazonS3, VaultError> {
     let endpoint = target.endpoint.as_deref().map(|endpoint| endpoint.trim_end_matches('/'));
-    let scheme = endpoint.map(|endpoint| endpoint.split_once("://").map_or("", |(scheme, _)| scheme));
-    if scheme.is_some_and(|scheme| !["http", "https"].contains(&scheme)) {
-        return Err(VaultError::UseTarget {
-            reason: "`endpoint` must begin with https:// or http://".to_owned(),
-        });
-    }
-    let is_plain = scheme == Some("http");
+    let is_plain = is_plain(endpoint)?;
     let mut builder = credentials(secrets)?
         .with_bucket_name(&target.bucket)
         .with_region(&target.region)
@@ -87,7 +88,46 @@ fn open_s3(target: &S3Target, secrets: &TargetSecrets, patience: &Patience) -> R
     if let Some(endpoint) = endpoint {
         builder = builder.with_endpoint(address(endpoint, target));
     }
-    builder.build().map_err(|error| VaultError::UseTarget { reason: error.to_string() })
+    builder.build().map_err(refused)
+}
+
+fn open_azure(
+    target: &AzureTarget,
+    secrets: &TargetSecrets,
+    patience: &Patience,
+) -> Result<MicrosoftAzure, VaultError> {
+    let endpoint = target.endpoint.as_deref().map(|endpoint| endpoint.trim_end_matches('/'));
+    let is_plain = is_plain(endpoint)?;
+    let builder = if secrets.credentials.is_empty() {
+        MicrosoftAzureBuilder::from_env()
+    } else {
+        let key = entry(&secrets.credentials, "accountKey")?;
+        MicrosoftAzureBuilder::new().with_access_key(key)
+    };
+    let mut builder = builder
+        .with_account(&target.account)
+        .with_container_name(&target.container)
+        .with_allow_http(is_plain)
+        .with_client_options(client_options(secrets, patience, is_plain)?)
+        .with_retry(patience.retry());
+    if let Some(endpoint) = endpoint {
+        builder = builder.with_endpoint(endpoint.to_owned());
+    }
+    builder.build().map_err(refused)
+}
+
+fn refused(error: object_store::Error) -> VaultError {
+    VaultError::UseTarget { reason: error.to_string() }
+}
+
+/// Whether an address is one without TLS.
+fn is_plain(endpoint: Option<&str>) -> Result<bool, VaultError> {
+    let scheme = endpoint.map(|endpoint| endpoint.split_once("://").map_or("", |(scheme, _)| scheme));
+    if scheme.is_some_and(|scheme| !["http", "https"].contains(&scheme)) {
+        let reason = "`endpoint` must begin with https:// or http://".to_owned();
+        return Err(VaultError::UseTarget { reason });
+    }
+    Ok(scheme == Some("http"))
 }
 
 /// Static credentials if there is a Secret, else whatever identity the cloud gives the Pod.

@@ -3,6 +3,7 @@
 // Whatever fails in a test's helpers fails the test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod clouds;
 mod damage;
 mod image;
 mod refusals;

@@ -7,8 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Entries of Secrets, by name of the Secret; one that does not exist is absent.
 pub type FoundSecrets = BTreeMap<String, BTreeMap<String, String>>;
 
-/// Entries of a Secret with a store's credentials; `sessionToken` may be there too.
-pub const CREDENTIAL_ENTRIES: [&str; 2] = ["accessKeyId", "secretAccessKey"];
+/// Entries of a Secret with a store's credentials that must be there, and those that may be, by the field of the target.
+pub fn credential_entries(field: &str) -> (&'static [&'static str], &'static [&'static str]) {
+    match field {
+        "azure" => (&["accountKey"], &[]),
+        _ => (&["accessKeyId", "secretAccessKey"], &["sessionToken"]),
+    }
+}
 /// Entry of a Secret with a store's certificate authority.
 pub const AUTHORITY_ENTRY: &str = "ca.crt";
 
@@ -38,20 +43,19 @@ pub struct SecretNeed {
 
 /// What a target needs. `field` is the path of the target.
 pub fn needs_of_target(target: &BackupTarget, field: &str) -> Vec<SecretNeed> {
-    let Some(s3) = &target.s3 else { return Vec::new() };
+    let Some(place) = target.place() else { return Vec::new() };
     let need = |purpose, part: &str, entries: &[&str], reference: &LocalReference| SecretNeed {
         purpose,
-        field: format!("{field}.s3.{part}"),
+        field: format!("{field}.{}.{part}", place.field),
         name: reference.name.clone(),
         entries: entries.iter().map(|entry| (*entry).to_owned()).collect(),
     };
-    let credentials = s3
-        .credentials_secret_ref
-        .as_ref()
-        .map(|reference| need(Purpose::Credentials, "credentialsSecretRef", &CREDENTIAL_ENTRIES, reference));
-    let authority = s3
-        .authority_secret_ref
-        .as_ref()
+    let (needed, _) = credential_entries(place.field);
+    let credentials = place
+        .credentials
+        .map(|reference| need(Purpose::Credentials, "credentialsSecretRef", needed, reference));
+    let authority = place
+        .authority
         .map(|reference| need(Purpose::Authority, "authoritySecretRef", &[AUTHORITY_ENTRY], reference));
     credentials.into_iter().chain(authority).collect()
 }
@@ -147,6 +151,19 @@ mod tests {
         ] {
             assert_eq!(need.missing(found.as_ref()).as_deref(), want);
         }
+    }
+
+    #[test]
+    fn each_sort_of_store_has_entries_of_its_own() {
+        let place = serde_json::json!({"account": "shop", "container": "safe", "credentialsSecretRef": {"name": "store"}});
+        let target = serde_json::from_value(serde_json::json!({ "azure": place })).unwrap();
+        let needs = needs_of_target(&target, "spec.backup.target");
+        let named: Vec<(&str, &[String])> =
+            needs.iter().map(|need| (need.field.as_str(), need.entries.as_slice())).collect();
+        assert_eq!(
+            named,
+            [("spec.backup.target.azure.credentialsSecretRef", ["accountKey".to_owned()].as_slice())]
+        );
     }
 
     #[test]

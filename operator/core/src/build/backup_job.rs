@@ -4,7 +4,7 @@ use super::metadata::texts;
 use super::pod::{container, placement, security_context, volumes};
 use super::stateful_set::claim_spec;
 use crate::backup::{
-    AUTHORITY_ENTRY, AUTHORITY_PATH, BackupJob, CREDENTIAL_ENTRIES, CREDENTIALS_PATH, JOB_VARIABLE, KEYS_PATH,
+    AUTHORITY_ENTRY, AUTHORITY_PATH, BackupJob, CREDENTIALS_PATH, JOB_VARIABLE, KEYS_PATH, credential_entries,
 };
 use crate::names::{self, ACCOUNTS, AGENT_BIN_PATH, BACKUP_LABEL, ClusterNames, STAGING_VOLUME};
 use crate::validate::Cluster;
@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::{
     ProjectedVolumeSource, ResourceRequirements, SecretProjection, Volume, VolumeMount, VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use porpoise_crds::{BackupEncryption, BackupTarget, MySQLBackup, S3Target};
+use porpoise_crds::{BackupEncryption, MySQLBackup, Place};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -31,8 +31,6 @@ const CONTAINER: &str = "backup";
 const CREDENTIALS: &str = "credentials";
 const AUTHORITY: &str = "authority";
 const KEYS: &str = "keys";
-/// An entry of the credentials that only short-lived ones have.
-const SESSION_TOKEN: &str = "sessionToken";
 
 /// What a Job runs with that does not come from the backup.
 #[derive(Clone, Copy, Debug)]
@@ -234,16 +232,15 @@ fn store_parts(cluster: &Cluster, encryption: Option<&BackupEncryption>) -> Vec<
 /// What it takes to reach the store.
 fn target_parts(work: &BackupJob) -> Vec<Part> {
     let (BackupJob::Store { location, .. } | BackupJob::Remove { location }) = work;
-    let BackupTarget { s3 } = &location.target;
-    s3.iter().flat_map(s3_parts).collect()
+    location.target.place().iter().flat_map(place_parts).collect()
 }
 
-fn s3_parts(target: &S3Target) -> Vec<Part> {
-    let credentials = target
-        .credentials_secret_ref
-        .as_ref()
-        .map(|secret| (credentials(&secret.name), volumes::read_only(CREDENTIALS, CREDENTIALS_PATH)));
-    let authority = target.authority_secret_ref.as_ref().map(|secret| {
+fn place_parts(place: &Place<'_>) -> Vec<Part> {
+    let credentials = place.credentials.map(|secret| {
+        let volume = credentials(&secret.name, credential_entries(place.field));
+        (volume, volumes::read_only(CREDENTIALS, CREDENTIALS_PATH))
+    });
+    let authority = place.authority.map(|secret| {
         let volume = volumes::secret(AUTHORITY, secret.name.clone(), &[AUTHORITY_ENTRY]);
         (volume, volumes::read_only(AUTHORITY, AUTHORITY_PATH))
     });
@@ -251,7 +248,7 @@ fn s3_parts(target: &S3Target) -> Vec<Part> {
 }
 
 /// Every entry by name, and only the one that may be absent is optional (G7).
-fn credentials(secret: &str) -> Volume {
+fn credentials(secret: &str, (needed, allowed): (&[&str], &[&str])) -> Volume {
     let entries = |entries: &[&str], optional: Option<bool>| VolumeProjection {
         secret: Some(SecretProjection {
             name: secret.to_owned(),
@@ -260,12 +257,11 @@ fn credentials(secret: &str) -> Volume {
         }),
         ..VolumeProjection::default()
     };
+    let mut sources = vec![entries(needed, None)];
+    sources.extend((!allowed.is_empty()).then(|| entries(allowed, Some(true))));
     Volume {
         name: CREDENTIALS.to_owned(),
-        projected: Some(ProjectedVolumeSource {
-            default_mode: Some(volumes::MODE),
-            sources: Some(vec![entries(&CREDENTIAL_ENTRIES, None), entries(&[SESSION_TOKEN], Some(true))]),
-        }),
+        projected: Some(ProjectedVolumeSource { default_mode: Some(volumes::MODE), sources: Some(sources) }),
         ..Volume::default()
     }
 }

@@ -117,7 +117,16 @@ fn beside(view: &ClusterView) -> Vec<&BackupSeen> {
 
 fn is_beside(view: &ClusterView, spec: &Backup, name: &str, backup: &BackupSeen) -> bool {
     let store = |target: &BackupTarget| {
-        target.s3.as_ref().map(|s3| (s3.bucket.clone(), s3.endpoint.clone(), s3.region.clone()))
+        let region = target.s3.as_ref().map(|s3| s3.region.clone());
+        let place = target.place().map(|place| {
+            (
+                place.field,
+                place.account.to_owned(),
+                place.bucket.to_owned(),
+                place.endpoint.map(str::to_owned),
+            )
+        });
+        (place, region)
     };
     backup.location.as_ref().is_some_and(|location| {
         store(&location.target) == store(&spec.target)

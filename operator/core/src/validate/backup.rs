@@ -4,7 +4,9 @@ use super::Problem;
 use super::failover::within;
 use crate::gtid::GtidSet;
 use crate::schedule::{Schedule, ScheduleError};
-use porpoise_crds::{Backup, BackupBefore, Bootstrap, DeletionPolicy, MySQLClusterSpec, PointInTime};
+use porpoise_crds::{
+    Backup, BackupBefore, BackupTarget, Bootstrap, DeletionPolicy, MySQLClusterSpec, PointInTime,
+};
 use std::time::Duration;
 
 const SHORTEST_DELAY: Duration = Duration::from_millis(200);
@@ -16,9 +18,9 @@ const OLDEST: Duration = Duration::from_hours(24);
 
 pub(super) fn problems(spec: &MySQLClusterSpec) -> Vec<Problem> {
     let backup = spec.backup.iter().flat_map(|backup| {
-        let target = backup.target.s3.is_none().then(|| {
-            Problem::new("spec.backup.target", "InvalidTarget", "no place is named; name one target: s3")
-        });
+        let BackupTarget { s3, azure } = &backup.target;
+        let target = (s3.is_some() == azure.is_some())
+            .then(|| Problem::new("spec.backup.target", "InvalidTarget", "name one target: s3 or azure"));
         let kept = (backup.retention.keep_last < 1).then(|| {
             Problem::new("spec.backup.retention.keepLast", "InvalidRetention", "keep at least 1 backup")
         });

@@ -134,7 +134,7 @@ fn left(view: &BackupView, mut plan: BackupPlan, reason: &str) -> BackupPlan {
     let kept = view.object.spec.deletion_policy == BackupDeletionPolicy::Retain;
     if let Some(location) = plan.status.location.as_ref().filter(|_| !kept) {
         let target =
-            location.target.s3.as_ref().map(|s3| format!("bucket {}", s3.bucket)).unwrap_or_default();
+            location.target.place().map(|place| format!("bucket {}", place.bucket)).unwrap_or_default();
         plan.events.push(event::BACKUP_LEFT.event(&[
             ("path", &location.path),
             ("target", &target),
