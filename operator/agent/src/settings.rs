@@ -4,6 +4,7 @@ use porpoise_core::names::{self, ClusterNames};
 use porpoise_core::protocol::AgentConfig;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What the agent is told by its environment.
 #[derive(clap::Args, Clone, Debug)]
@@ -59,6 +60,10 @@ pub struct Settings {
     /// The application's account.
     #[arg(long, default_value = names::APP_ACCOUNT_PATH)]
     pub app_account_path: PathBuf,
+    /// Seconds in which nothing of a copy may arrive before its donor is given up: longer than the 300 s that a donor itself
+    /// may wait for a DDL statement to end (`clone_ddl_timeout`).
+    #[arg(long, default_value_t = 360)]
+    pub copy_patience: u64,
 }
 
 const MY_CNF: &str = "my.cnf";
@@ -104,6 +109,11 @@ pub enum SettingsError {
 impl Settings {
     /// Name of the agent's socket.
     pub const AGENT_SOCKET: &'static str = "agent.sock";
+
+    /// For how long nothing of a copy may arrive.
+    pub fn copy_patience(&self) -> Duration {
+        Duration::from_secs(self.copy_patience)
+    }
 
     /// Reads `agent.json`.
     pub fn config(&self) -> Result<AgentConfig, SettingsError> {

@@ -2,7 +2,7 @@
 
 use super::BackupError;
 use crate::logging;
-use crate::mysql::{Meaning, statements};
+use crate::mysql::{Meaning, copying, statements};
 use crate::settings::Settings;
 use crate::supervise::initialize;
 use crate::supervise::reap::Reaper;
@@ -11,8 +11,6 @@ use porpoise_core::backup::Donor;
 use porpoise_core::names;
 use std::time::Duration;
 
-/// A copy takes as long as the data is large.
-const COPY: Duration = Duration::from_hours(7 * 24);
 /// mysqld ends by itself after a copy.
 const END: Duration = Duration::from_mins(2);
 const BRIEF: Duration = Duration::from_secs(5);
@@ -52,7 +50,8 @@ async fn from(settings: &Settings, reaper: &Reaper, donor: &Donor) -> Result<(),
         .map_err(|source| BackupError::ReadPassword { source })?;
     let user = names::account_user("clone");
     let copy = statements::clone_from(&user, &donor.host, settings.mysql_port, &password).map_err(quoting)?;
-    match connection.run(copy, COPY).await {
+    tracing::info!(donor = donor.instance, "the donor is asked for its data");
+    match copying::run(&mut connection, server.door(), copy, settings.copy_patience()).await {
         Ok(()) => {}
         // It ends, since it has no parent that it knows.
         Err(error) if error.meaning() == Meaning::RestartNeeded => {}

@@ -7,15 +7,13 @@ use super::{BRIEF, GoalError, Progress, Pursuit, THREADS, accounts, seal};
 use crate::intent::{self, Intent};
 use crate::logging;
 use crate::member::Stance;
-use crate::mysql::{Connection, Meaning, SqlError, Statement, statements};
+use crate::mysql::{Connection, Meaning, SqlError, Statement, copying, statements};
 use porpoise_core::names;
 use porpoise_core::protocol::Term;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
-/// A copy takes as long as the data is large.
-const COPY: Duration = Duration::from_hours(7 * 24);
 /// mysqld ends by itself after a copy.
 const END: Duration = Duration::from_mins(2);
 /// After a failed copy.
@@ -75,7 +73,7 @@ async fn copy(pursuit: &Pursuit, run: u64, wanted: &Wanted) -> Result<(), GoalEr
     tracing::info!(donor = wanted.donor, request = wanted.request, "clone begins");
     let began = Instant::now();
     pursuit.supervisor.expect_end();
-    let result = connection.run(statement, COPY).await;
+    let result = copying::run(&mut connection, &pursuit.door, statement, settings.copy_patience()).await;
     match result {
         // Some servers restart by themselves and the connection just ends; here mysqld says that it cannot and ends.
         Ok(()) => {}

@@ -52,6 +52,16 @@ pub enum SqlError {
         /// The bound.
         limit: Duration,
     },
+    /// Nothing arrived any more, though the donor did not refuse.
+    #[error(
+        "{step}: nothing arrived from the donor for {patience:?}: it is frozen or cut off; look at its Pod and at the network"
+    )]
+    Stalled {
+        /// Name of the statement.
+        step: &'static str,
+        /// For how long.
+        patience: Duration,
+    },
     /// A value in a row is not what was expected.
     #[error("{step}: column {column} is unusable")]
     ReadColumn {
@@ -90,9 +100,11 @@ impl SqlError {
                 3707 => Meaning::RestartNeeded,
                 _ => Meaning::Other,
             },
-            Self::Connect { .. } | Self::Lost { .. } | Self::TimedOut { .. } | Self::ReadColumn { .. } => {
-                Meaning::Other
-            }
+            Self::Connect { .. }
+            | Self::Lost { .. }
+            | Self::TimedOut { .. }
+            | Self::Stalled { .. }
+            | Self::ReadColumn { .. } => Meaning::Other,
         }
     }
 

@@ -1,6 +1,7 @@
 //! All SQL: local, over mysqld's unix socket, in the text protocol. Only the governor and the probe ask elsewhere.
 
 pub mod connect;
+pub mod copying;
 pub mod error;
 pub mod outside;
 pub mod quote;

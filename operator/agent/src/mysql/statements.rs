@@ -291,6 +291,16 @@ pub fn clone_dropped() -> Statement {
     )
 }
 
+/// How far a clone on this server is: bytes so far, and whether a stage is under way that takes none.
+pub fn clone_progress() -> Statement {
+    Statement::new(
+        "clone_progress",
+        "SELECT CAST(SUM(DATA + NETWORK) AS SIGNED) AS arrived, \
+         CAST(SUM(STATE = 'In Progress' AND STAGE IN ('DROP DATA', 'FILE SYNC', 'RESTART', 'RECOVERY')) AS SIGNED) AS local_stages \
+         FROM performance_schema.clone_progress",
+    )
+}
+
 /// Makes mysqld read its certificate files again.
 pub fn reload_tls() -> Statement {
     Statement::new("reload_tls", "ALTER INSTANCE RELOAD TLS")

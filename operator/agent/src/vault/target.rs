@@ -88,7 +88,7 @@ fn open_s3(target: &S3Target, secrets: &TargetSecrets, patience: &Patience) -> R
     if let Some(endpoint) = endpoint {
         builder = builder.with_endpoint(address(endpoint, target));
     }
-    builder.build().map_err(refused)
+    builder.build().map_err(|error| refused(&error))
 }
 
 fn open_azure(
@@ -113,10 +113,10 @@ fn open_azure(
     if let Some(endpoint) = endpoint {
         builder = builder.with_endpoint(endpoint.to_owned());
     }
-    builder.build().map_err(refused)
+    builder.build().map_err(|error| refused(&error))
 }
 
-fn refused(error: object_store::Error) -> VaultError {
+fn refused(error: &object_store::Error) -> VaultError {
     VaultError::UseTarget { reason: error.to_string() }
 }
 

@@ -10,7 +10,7 @@ use porpoise_core::gtid::GtidSet;
 use porpoise_core::protocol::{Action, MemberState, OrderAnswer};
 use porpoise_crds::{BackupLocation, BackupTarget};
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 /// Everything that a dump or a copy may get wrong.
@@ -52,6 +52,8 @@ const FACTS: [&str; 9] = [
 /// The Pod of a Job, without Kubernetes.
 pub struct Job {
     root: TempDir,
+    /// Flags beyond the usual ones.
+    pub flags: Vec<String>,
 }
 
 impl Job {
@@ -65,7 +67,7 @@ impl Job {
             let from = world.members[member].path(directory);
             std::os::unix::fs::symlink(from, root.path().join(directory)).unwrap();
         }
-        Self { root }
+        Self { root, flags: Vec::new() }
     }
 
     pub fn give(&self, secrets: &TargetSecrets) {
@@ -101,14 +103,24 @@ impl Job {
         for (flag, path) in PLACES.into_iter().chain(own) {
             command.arg(flag).arg(at(path));
         }
+        command.args(&self.flags);
         let log = fs::File::create(at("log")).unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         command
     }
 
+    /// Starts it.
+    pub fn start(&self, world: &World, job: &BackupJob) -> Child {
+        self.command(world, job).spawn().unwrap()
+    }
+
     /// Runs it to its end.
     pub async fn run(&self, world: &World, job: &BackupJob) -> JobReport {
-        let mut child = self.command(world, job).spawn().unwrap();
+        self.end(self.start(world, job)).await
+    }
+
+    /// Waits for its end.
+    pub async fn end(&self, mut child: Child) -> JobReport {
         let ended = tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
         let report = fs::read_to_string(self.root.path().join("report")).unwrap_or_default();
         let report = serde_json::from_str(&report)
@@ -117,7 +129,7 @@ impl Job {
         report
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         fs::read_to_string(self.root.path().join("log")).unwrap_or_default()
     }
 }
@@ -157,12 +169,12 @@ pub fn stored(report: JobReport) -> Summary {
     }
 }
 
-fn restore(world: &World, store: &Server) -> Action {
+pub fn restore(world: &World, store: &Server) -> Action {
     let source = RestoreSource { location: location(world, store), secrets: store.secrets(), point: None };
     Action::Restore { source: Box::new(source), request: "restore-u2".to_owned() }
 }
 
-async fn facts(world: &World, index: usize) -> Vec<String> {
+pub async fn facts(world: &World, index: usize) -> Vec<String> {
     let mut inside = sql::inside(&world.members[index]).await;
     // 9.7 has MD5 in a component only; the digest of the blob is enough in any form.
     let mut facts = Vec::new();
@@ -173,20 +185,20 @@ async fn facts(world: &World, index: usize) -> Vec<String> {
     facts
 }
 
-async fn transactions(world: &World) -> GtidSet {
+pub async fn transactions(world: &World) -> GtidSet {
     let executed =
         sql::text(&mut sql::inside(&world.members[0]).await, "SELECT @@GLOBAL.gtid_executed").await;
     GtidSet::parse(&executed.replace('\n', "")).unwrap()
 }
 
-async fn fill(world: &World) {
+pub async fn fill(world: &World) {
     let mut inside = sql::inside(&world.members[0]).await;
     for statement in DATA {
         sql::run(&mut inside, statement).await.unwrap();
     }
 }
 
-async fn restored(world: &World, index: usize) -> MemberState {
+pub async fn restored(world: &World, index: usize) -> MemberState {
     world
         .until(index, "restored", |state| {
             state.replaced_by == "restore-u2"

@@ -6,6 +6,7 @@
 mod alone;
 mod archive;
 mod backup;
+mod backup_faults;
 mod bad_states;
 mod components;
 mod ending;

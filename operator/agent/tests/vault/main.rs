@@ -6,6 +6,7 @@
 mod clouds;
 mod damage;
 mod image;
+mod limits;
 mod refusals;
 mod round;
 mod server;
