@@ -36,7 +36,7 @@ const DATA: [&str; 12] = [
 ];
 
 /// What must be the same afterwards, each as one text.
-const FACTS: [&str; 9] = [
+pub const FACTS: [&str; 9] = [
     "SELECT GROUP_CONCAT(HEX(word) ORDER BY id) FROM sh_op.words",
     "SELECT CONCAT_WS(';', id, MD5(CONVERT(HEX(raw) USING ascii)), facts, at, price, ST_AsText(area), bits + 0, kind, total, name) FROM sh_op.things",
     "SELECT GROUP_CONCAT(CONCAT(PARTITION_NAME, PARTITION_DESCRIPTION)) FROM information_schema.PARTITIONS WHERE TABLE_NAME = 'parts'",

@@ -13,6 +13,7 @@ mod ending;
 mod fence;
 mod governor;
 mod hazards;
+mod leaving;
 mod rejoin;
 mod speed;
 mod sql;
