@@ -100,6 +100,8 @@ struct Board {
     /// Of a run of mysqld.
     components: (u64, Vec<Component>),
     archived: Archived,
+    /// Accounts whose former password is accepted, if this is the primary.
+    former_passwords: Vec<String>,
 }
 
 /// Whether a replica may be read from, when it was last looked at.
@@ -162,6 +164,7 @@ impl Member {
             reads: Reads { bound_seconds: config.ready_lag_seconds, is_lagging: false },
             components: (0, Vec::new()),
             archived: Archived::default(),
+            former_passwords: Vec::new(),
         };
         Self {
             settings,
@@ -326,6 +329,11 @@ impl Member {
     /// What became of the listed components in this run of mysqld.
     pub fn tell_components(&self, run: u64, components: Vec<Component>) {
         self.board().components = (run, components);
+    }
+
+    /// These accounts have a former password that is still accepted.
+    pub fn keep_former(&self, users: Vec<String>) {
+        self.board().former_passwords = users;
     }
 
     /// The Pod is about to end: not ready any more.

@@ -181,6 +181,7 @@ impl Parts {
             observe::keep_looking(&self.member, &self.supervisor, &self.watcher),
             self.pursuit.pursue(),
             self.pursuit.keep_fencing(),
+            self.pursuit.keep_key(),
             pulse::keep_listening(&self.member, &self.listener),
             governor::keep_governing(&self.member, &self.governor),
             disk::keep_probing(&self.member),

@@ -64,6 +64,10 @@ pub struct Settings {
     /// may wait for a DDL statement to end (`clone_ddl_timeout`).
     #[arg(long, default_value_t = 360)]
     pub copy_patience: u64,
+    /// Seconds for which a password is accepted after the Secret has another one. The kubelet shows a change to all members
+    /// within two minutes; applications may take longer.
+    #[arg(long, default_value_t = 3600)]
+    pub former_passwords: u64,
 }
 
 const MY_CNF: &str = "my.cnf";
@@ -113,6 +117,17 @@ impl Settings {
     /// For how long nothing of a copy may arrive.
     pub fn copy_patience(&self) -> Duration {
         Duration::from_secs(self.copy_patience)
+    }
+
+    /// For how long a former password is accepted.
+    pub fn former_passwords(&self) -> Duration {
+        Duration::from_secs(self.former_passwords)
+    }
+
+    /// Between the changes of two members, and before the next change of passwords: 15 s and 2 min.
+    pub fn rotation_pauses(&self) -> (Duration, Duration) {
+        let all = self.former_passwords();
+        (all / 240, all / 30)
     }
 
     /// Reads `agent.json`.

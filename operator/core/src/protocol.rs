@@ -166,6 +166,9 @@ pub struct MemberState {
     /// How the archive stands; absent: this agent was not told to archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive: Option<ArchiveState>,
+    /// Accounts with a former password that is still accepted. Only the primary tells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_passwords: Vec<String>,
     /// What the agent is busy with or what failed, in a sentence. Empty: nothing to say.
     pub message: String,
 }

@@ -1,9 +1,9 @@
 //! Accounts, made on the primary and nowhere else; they reach the others through replication.
 
 use super::promote::write;
-use super::{BRIEF, GoalError, Pursuit};
+use super::{BRIEF, GoalError, Pursuit, passwords};
 use crate::mysql::quote::{self, QuoteError, Quoted};
-use crate::mysql::{Statement, statements};
+use crate::mysql::statements;
 use crate::settings::Settings;
 use porpoise_core::names;
 use sha2::{Digest, Sha256};
@@ -57,17 +57,27 @@ pub(super) fn password(settings: &Settings, account: &str) -> Result<String, Goa
 }
 
 /// Makes the accounts what the files say. When nothing changed since the last time, nothing is written.
-pub(super) async fn ensure(pursuit: &Arc<Pursuit>) -> Result<(), GoalError> {
+///
+/// Where there are accounts already, files that cannot be used change nothing: that is what is returned.
+pub(super) async fn ensure(pursuit: &Arc<Pursuit>) -> Result<Option<GoalError>, GoalError> {
     let settings = &pursuit.member.settings;
-    let wanted = wanted(settings, &pursuit.member.config.app_database)?;
+    let wanted = match wanted(settings, &pursuit.member.config.app_database) {
+        Ok(wanted) => wanted,
+        Err(flaw) if stored(pursuit).await?.is_empty() => return Err(flaw),
+        Err(flaw) => return Ok(Some(flaw)),
+    };
     let digest = fingerprint(&password(settings, "agent")?, &wanted);
     if known(pursuit).is_none_or(|known| known == digest) {
-        return Ok(());
+        passwords::end_former(pursuit, &keys(&wanted)).await?;
+        return Ok(None);
     }
     if stored(pursuit).await? != digest {
+        if !passwords::may_change(pursuit) {
+            return Ok(None);
+        }
         tracing::info!("writing accounts");
-        for statement in wanted {
-            write(pursuit, statement.into_statement()).await?;
+        for wish in wanted {
+            wish.fulfil(pursuit).await?;
         }
         let store = statements::store_accounts_digest(&digest);
         let store = store.map_err(|source| quoting("a fingerprint", source))?;
@@ -76,7 +86,17 @@ pub(super) async fn ensure(pursuit: &Arc<Pursuit>) -> Result<(), GoalError> {
     if let Some(reign) = pursuit.memory().reign.as_mut() {
         reign.accounts = digest;
     }
-    Ok(())
+    Ok(None)
+}
+
+fn keys(wishes: &[Wish]) -> Vec<&Login> {
+    wishes
+        .iter()
+        .filter_map(|wish| match wish {
+            Wish::Own(login) | Wish::User { login, .. } => Some(login),
+            Wish::Grant { .. } | Wish::Database { .. } => None,
+        })
+        .collect()
 }
 
 fn known(pursuit: &Pursuit) -> Option<String> {
@@ -91,34 +111,63 @@ async fn stored(pursuit: &Pursuit) -> Result<String, GoalError> {
     }
 }
 
+/// An account and what it logs in with.
+pub(super) struct Login {
+    pub(super) user: String,
+    pub(super) host: &'static str,
+    pub(super) account: Quoted,
+    pub(super) password: String,
+    pub(super) secret: Quoted,
+}
+
+impl Login {
+    fn new(user: String, host: &'static str, password: String) -> Result<Self, GoalError> {
+        let account = quote::account(&user, host).map_err(|source| quoting("an account", source))?;
+        let secret = quote::literal(&password).map_err(|source| quoting("a password", source))?;
+        Ok(Self { user, host, account, password, secret })
+    }
+}
+
 /// One thing to be so. Not yet a statement, so that it can be fingerprinted without showing its text anywhere.
 enum Wish {
-    User { account: Quoted, password: Quoted, needs_tls: bool },
-    Password { account: Quoted, password: Quoted, needs_tls: bool },
-    Grant { account: Quoted, privileges: &'static str, schema: Option<Quoted> },
-    Database { name: Quoted },
+    /// The agent's account, which is there.
+    Own(Login),
+    User {
+        login: Login,
+        needs_tls: bool,
+    },
+    Grant {
+        account: Quoted,
+        privileges: &'static str,
+        schema: Option<Quoted>,
+    },
+    Database {
+        name: Quoted,
+    },
 }
 
 impl Wish {
-    fn into_statement(self) -> Statement {
+    async fn fulfil(self, pursuit: &Arc<Pursuit>) -> Result<(), GoalError> {
         match self {
-            Self::User { account, password, needs_tls } => {
-                statements::create_user(&account, &password, needs_tls)
-            }
-            Self::Password { account, password, needs_tls } => {
-                statements::alter_user(&account, &password, needs_tls)
+            Self::Own(login) => passwords::change(pursuit, &login).await,
+            Self::User { login, needs_tls } => {
+                let (account, secret) = (&login.account, &login.secret);
+                write(pursuit, statements::create_user(account, secret, needs_tls)).await?;
+                passwords::change(pursuit, &login).await?;
+                write(pursuit, statements::require_tls(account, needs_tls)).await
             }
             Self::Grant { account, privileges, schema } => {
-                statements::grant(privileges, schema.as_ref(), &account)
+                write(pursuit, statements::grant(privileges, schema.as_ref(), &account)).await
             }
-            Self::Database { name } => statements::create_database(&name),
+            Self::Database { name } => write(pursuit, statements::create_database(&name)).await,
         }
     }
 
     fn write_into(&self, hash: &mut Sha256) {
         let parts = match self {
-            Self::User { account, password, needs_tls } | Self::Password { account, password, needs_tls } => {
-                [account.to_string(), password.to_string(), needs_tls.to_string()]
+            Self::Own(login) => [login.account.to_string(), login.secret.to_string(), String::new()],
+            Self::User { login, needs_tls } => {
+                [login.account.to_string(), login.secret.to_string(), needs_tls.to_string()]
             }
             Self::Grant { account, privileges, schema } => [
                 account.to_string(),
@@ -149,13 +198,14 @@ fn fingerprint(key: &str, wishes: &[Wish]) -> String {
 }
 
 fn wanted(settings: &Settings, app_database: &str) -> Result<Vec<Wish>, GoalError> {
-    let mut wishes = Vec::new();
+    let own = passwords::usable("agent", password(settings, "agent")?)?;
+    let mut wishes = vec![Wish::Own(Login::new(names::account_user("agent"), "localhost", own)?)];
     for service in &SERVICES {
-        let account = quote::account(&names::account_user(service.account), "%")
-            .map_err(|source| quoting("an account", source))?;
-        let secret = secret(&password(settings, service.account)?)?;
+        let text = passwords::usable(service.account, password(settings, service.account)?)?;
+        let login = Login::new(names::account_user(service.account), "%", text)?;
+        let account = login.account.clone();
         if service.schema.is_none() {
-            wishes.extend(user(&account, &secret, service.needs_tls));
+            wishes.push(Wish::User { login, needs_tls: service.needs_tls });
         }
         let schema = service.schema.map(quote::identifier).transpose();
         wishes.push(Wish::Grant {
@@ -165,30 +215,24 @@ fn wanted(settings: &Settings, app_database: &str) -> Result<Vec<Wish>, GoalErro
         });
     }
     if let Some(application) = application(settings, app_database)? {
-        wishes.extend(of_application(&application)?);
+        wishes.extend(of_application(application)?);
     }
     Ok(wishes)
 }
 
-fn of_application(application: &Application) -> Result<Vec<Wish>, GoalError> {
-    let account =
-        quote::account(&application.user, "%").map_err(|source| quoting("the application's user", source))?;
+fn of_application(application: Application) -> Result<[Wish; 3], GoalError> {
     let database =
         |name: &str| quote::identifier(name).map_err(|source| quoting("the application's database", source));
     // In a grant `_` and `%` stand for other characters, unless escaped.
     let pattern = application.database.replace('_', "\\_").replace('%', "\\%");
-    let mut wishes = vec![Wish::Database { name: database(&application.database)? }];
-    wishes.extend(user(&account, &secret(&application.password)?, false));
-    wishes.push(Wish::Grant { account, privileges: "ALL", schema: Some(database(&pattern)?) });
-    Ok(wishes)
-}
-
-fn user(account: &Quoted, password: &Quoted, needs_tls: bool) -> [Wish; 2] {
-    let (account, password) = (account.clone(), password.clone());
-    [
-        Wish::User { account: account.clone(), password: password.clone(), needs_tls },
-        Wish::Password { account, password, needs_tls },
-    ]
+    let name = database(&application.database)?;
+    let login = Login::new(application.user, "%", application.password)?;
+    let account = login.account.clone();
+    Ok([
+        Wish::Database { name },
+        Wish::User { login, needs_tls: false },
+        Wish::Grant { account, privileges: "ALL", schema: Some(database(&pattern)?) },
+    ])
 }
 
 /// The application's account, if one is mounted.
@@ -207,12 +251,8 @@ fn application(settings: &Settings, app_database: &str) -> Result<Option<Applica
     } else {
         app_database.to_owned()
     };
-    let password = read(directory, "password")?;
+    let password = passwords::usable("password", read(directory, "password")?)?;
     Ok(Some(Application { user, password, database }))
-}
-
-fn secret(password: &str) -> Result<Quoted, GoalError> {
-    quote::literal(password).map_err(|source| quoting("a password", source))
 }
 
 fn quoting(what: &'static str, source: QuoteError) -> GoalError {

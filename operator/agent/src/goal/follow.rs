@@ -1,7 +1,7 @@
 //! Being a replica.
 
 use super::seal::{is_closed, settle, start_applier, step_down, stop_receiver, stop_threads};
-use super::{BRIEF, GoalError, Progress, Pursuit, THREADS, accounts, components};
+use super::{BRIEF, GoalError, Progress, Pursuit, THREADS, components, passwords};
 use crate::member::Stance;
 use crate::mysql::{Statement, statements};
 use crate::observe::{Facts, Thread};
@@ -130,16 +130,19 @@ async fn acknowledge(pursuit: &Pursuit, is_wanted: bool) -> Result<(), GoalError
 /// Threads that an error stopped are tried again after a pause, so that the error can be seen meanwhile.
 async fn start_threads(pursuit: &Pursuit) -> Result<(), GoalError> {
     let facts = pursuit.look().await?;
-    if facts.receiver.is_active() && facts.applier.is_active() {
+    let is_stale = passwords::receiver_is_stale(pursuit, facts.receiver).await?;
+    if facts.receiver.is_active() && facts.applier.is_active() && !is_stale {
         return Ok(());
     }
-    let settings = &pursuit.member.settings;
-    if has_error(pursuit).await? && !pursuit.may_start_threads() {
+    if !is_stale && has_error(pursuit).await? && !pursuit.may_start_threads() {
         return Ok(());
     }
-    if !facts.receiver.is_active() {
+    if is_stale {
+        stop_receiver(pursuit).await?;
+    }
+    if is_stale || !facts.receiver.is_active() {
         let user = names::account_user("replication");
-        let password = accounts::password(settings, "replication")?;
+        let password = passwords::choose(pursuit).await?;
         let start = statements::start_receiver(&user, &password)
             .map_err(|source| GoalError::QuoteValue { what: "the replication password", source })?;
         let started = pursuit.admin.run(start, THREADS).await;

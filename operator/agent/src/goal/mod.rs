@@ -8,6 +8,7 @@ mod components;
 mod events;
 mod fence;
 pub mod follow;
+pub mod passwords;
 pub mod promote;
 pub mod rejoin;
 mod restore;
@@ -79,6 +80,14 @@ pub enum GoalError {
         #[source]
         source: std::io::Error,
     },
+    /// A password cannot be used.
+    #[error("use the new {file} of the Secret: {reason}; until then the accounts stay as they were")]
+    RefusePassword {
+        /// Its key in the Secret.
+        file: String,
+        /// Why, and what to do.
+        reason: &'static str,
+    },
     /// The application's account has a name that is not for it.
     #[error("use {user:?} for the application: the name is reserved")]
     AcceptUser {
@@ -140,6 +149,8 @@ pub struct Reign {
     pub admitting: bool,
     /// Fingerprint of the accounts as last made sure of.
     pub accounts: String,
+    /// What is known of former passwords.
+    pub former: passwords::Former,
     /// What is known of scheduled events.
     pub events: events::Known,
 }
@@ -153,6 +164,7 @@ struct Memory {
     /// The run that is known to hold nothing in doubt.
     closed: Option<u64>,
     components: components::Known,
+    credentials: passwords::Credentials,
 }
 
 /// The worker.

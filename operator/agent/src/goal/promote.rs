@@ -2,7 +2,9 @@
 //! term, and let clients in when the record is acknowledged.
 
 use super::seal::{is_closed, kick_clients, settle, step_down, stop_threads, turn_away};
-use super::{BRIEF, GoalError, Progress, Pursuit, Reign, THREADS, accounts, components, events, rejoin};
+use super::{
+    BRIEF, GoalError, Progress, Pursuit, Reign, THREADS, accounts, components, events, passwords, rejoin,
+};
 use crate::member::Stance;
 use crate::mysql::{SqlError, Statement, statements};
 use crate::observe::{Facts, Thread};
@@ -47,7 +49,7 @@ pub(super) async fn step(pursuit: &Arc<Pursuit>, run: u64, wanted: Wanted) -> Re
     } else {
         prove(pursuit, run, wanted).await?;
     }
-    accounts::ensure(pursuit).await?;
+    let flaw = accounts::ensure(pursuit).await?;
     if !admit(pursuit, run, wanted).await? {
         return Ok(Progress::Waits("acknowledgements".into()));
     }
@@ -56,7 +58,7 @@ pub(super) async fn step(pursuit: &Arc<Pursuit>, run: u64, wanted: Wanted) -> Re
     if wanted.admit {
         events::keep(pursuit).await;
     }
-    Ok(Progress::Reached)
+    flaw.map_or(Ok(Progress::Reached), Err)
 }
 
 fn reigns(pursuit: &Pursuit, run: u64, term: Term) -> bool {
@@ -150,6 +152,7 @@ async fn open_writes(pursuit: &Pursuit, run: u64, term: Term) -> Result<(), Goal
         proven_k: None,
         admitting: false,
         accounts: String::new(),
+        former: passwords::Former::default(),
         events: events::Known::default(),
     });
     stand(pursuit, run);

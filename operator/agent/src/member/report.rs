@@ -19,6 +19,7 @@ impl Member {
         let flaws =
             Flaws { is_diverged: run.is_some() && board.diverged == run, is_lagging: board.reads.is_lagging };
         let mut message = messages.into_iter().filter(|text| !text.is_empty());
+        let is_primary = matches!(stance, Stance::Primary { .. });
         MemberState {
             cluster: match &board.volume {
                 Volume::Ours(identity) | Volume::Foreign(identity) => identity.cluster.clone(),
@@ -40,6 +41,7 @@ impl Member {
             replaced_by: board.replaced_by.clone(),
             disk: board.disk,
             long_transactions: board.long_transactions.clone(),
+            former_passwords: if is_primary { board.former_passwords.clone() } else { Vec::new() },
             archive: self.archive_state(&board.archived),
             crashes: self.supervisor.crashes(),
             components: if run == Some(board.components.0) { board.components.1.clone() } else { Vec::new() },

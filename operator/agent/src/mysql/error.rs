@@ -9,6 +9,11 @@ use std::time::Duration;
 pub enum Meaning {
     /// The user or its password is not accepted.
     AccessDenied,
+    /// The password is the right one, but the account may not come in now: clients are kept out, it is locked, its
+    /// password is too old, or it has too many connections.
+    TurnedAway,
+    /// The present password cannot be kept beside a new one: it is empty, or for another way to log in.
+    CannotRetain,
     /// A table or schema is not there.
     Missing,
     /// The channel already does, or does not do, what was asked.
@@ -27,6 +32,8 @@ pub enum SqlError {
     Connect {
         /// What was seen.
         reason: String,
+        /// MySQL's number, if the server refused.
+        number: Option<u16>,
     },
     /// The server refused the statement.
     #[error("{step}: MySQL error {number}")]
@@ -83,24 +90,27 @@ impl SqlError {
 
     /// Translates the driver's error while connecting.
     pub(super) fn connecting(error: &sqlx::Error) -> Self {
-        let reason = match number(error) {
+        let number = number(error);
+        let reason = match number {
             Some(number) => format!("MySQL error {number}"),
             None => kind(error),
         };
-        Self::Connect { reason }
+        Self::Connect { reason, number }
     }
 
     /// What the server meant.
     pub fn meaning(&self) -> Meaning {
         match self {
-            Self::Refused { number, .. } => match number {
+            Self::Refused { number, .. } | Self::Connect { number: Some(number), .. } => match number {
                 1045 => Meaning::AccessDenied,
+                1203 | 1226 | 1820 | 1862 | 3032 | 3118 | 3955 => Meaning::TurnedAway,
+                3878 | 3894 | 3895 => Meaning::CannotRetain,
                 1049 | 1146 => Meaning::Missing,
                 3081 | 3083 | 3084 | 3085 | 1617 | 3074 => Meaning::ChannelState,
                 3707 => Meaning::RestartNeeded,
                 _ => Meaning::Other,
             },
-            Self::Connect { .. }
+            Self::Connect { number: None, .. }
             | Self::Lost { .. }
             | Self::TimedOut { .. }
             | Self::Stalled { .. }

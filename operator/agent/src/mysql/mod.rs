@@ -3,6 +3,7 @@
 pub mod connect;
 pub mod copying;
 pub mod error;
+mod key;
 pub mod outside;
 pub mod quote;
 pub mod rows;

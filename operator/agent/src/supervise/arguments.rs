@@ -106,7 +106,7 @@ pub fn staging(settings: &Settings, data: &Path, socket: &Path, script: Option<&
     arguments.push(path("--ssl-cert", &settings.tls_path.join("tls.crt")));
     arguments.push(path("--ssl-key", &settings.tls_path.join("tls.key")));
     arguments.push(path("--ssl-ca", &settings.tls_path.join("ca.crt")));
-    arguments.extend(script.map(|script| path("--init-file", script)));
+    arguments.extend(script.map(self::script));
     arguments
 }
 
@@ -139,10 +139,15 @@ pub fn initialize(settings: &Settings, data: &Path, script: &Path) -> Vec<OsStri
     let mut arguments = vec![defaults(settings)];
     arguments.extend(INITIALIZE.iter().map(OsString::from));
     arguments.push(path("--datadir", data));
-    arguments.push(path("--init-file", script));
+    arguments.push(self::script(script));
     arguments.push(path("--pid-file", &settings.run_path.join("initialize.pid")));
     arguments.push(path("--socket", &settings.run_path.join("initialize.sock")));
     arguments
+}
+
+/// Statements that are run before anybody gets in.
+pub fn script(script: &Path) -> OsString {
+    path("--init-file", script)
 }
 
 // mysqld wants this one first.

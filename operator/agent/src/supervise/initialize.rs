@@ -4,7 +4,7 @@ use super::arguments;
 use super::output;
 use super::reap::Reaper;
 use crate::files;
-use crate::mysql::quote::{self, QuoteError};
+use crate::mysql::quote::{self, QuoteError, Quoted};
 use crate::mysql::statements;
 use crate::settings::Settings;
 use porpoise_core::names;
@@ -126,18 +126,38 @@ fn script_text(settings: &Settings) -> Result<String, InitializeError> {
 
 /// Statements for a script that give the agent its account, with the password of today.
 pub fn own_account(settings: &Settings) -> Result<String, InitializeError> {
+    let (account, password) = own_login(settings)?;
+    let lines = [
+        statements::create_user(&account, &password, false),
+        statements::set_password(&account, &password),
+        statements::grant_agent(&account),
+    ];
+    // The driver's quoting is for our own sql_mode; mysqld's default has no NO_BACKSLASH_ESCAPES either.
+    Ok(lines.into_iter().map(statements::Statement::into_script_line).collect())
+}
+
+/// Statements for a script that let the agent into data whose passwords are others, beside the one that is there. They get no
+/// GTID, so a replica stays what its source is, and nobody but the script writes.
+pub fn way_in(settings: &Settings) -> Result<String, InitializeError> {
+    let (account, password) = own_login(settings)?;
+    let lines = [
+        statements::disable_binlog(),
+        statements::lift_super_read_only(),
+        statements::create_user(&account, &password, false),
+        statements::change_password(&account, &password),
+        statements::grant_agent(&account),
+        statements::set_read_only(true),
+    ];
+    Ok(lines.into_iter().map(statements::Statement::into_script_line).collect())
+}
+
+fn own_login(settings: &Settings) -> Result<(Quoted, Quoted), InitializeError> {
     let password = fs::read_to_string(settings.accounts_path.join("agent"))
         .map_err(|source| InitializeError::ReadPassword { source })?;
     let quoting = |source| InitializeError::QuotePassword { source };
     let account = quote::account(&names::account_user("agent"), "localhost").map_err(quoting)?;
     let password = quote::literal(&password).map_err(quoting)?;
-    let lines = [
-        statements::create_user(&account, &password, false),
-        statements::alter_user(&account, &password, false),
-        statements::grant_agent(&account),
-    ];
-    // The driver's quoting is for our own sql_mode; mysqld's default has no NO_BACKSLASH_ESCAPES either.
-    Ok(lines.into_iter().map(statements::Statement::into_script_line).collect())
+    Ok((account, password))
 }
 
 async fn run(

@@ -3,7 +3,9 @@
 pub mod arguments;
 pub mod hold;
 pub mod initialize;
+mod lockout;
 pub mod output;
+mod pause;
 pub mod reap;
 mod settings;
 mod socket;
@@ -16,6 +18,7 @@ use crate::mysql::Door;
 use crate::settings::Settings;
 use crate::tail::{note, truncate};
 use hold::{Hold, Work};
+use lockout::{Lockout, Script};
 use nix::sys::signal::Signal;
 use porpoise_core::protocol::{AgentConfig, Term};
 use reap::{Child, Reaper};
@@ -29,10 +32,6 @@ use tokio::time::{Instant, sleep};
 const POLL: Duration = Duration::from_millis(20);
 /// A run of this length was a good one: pauses start over.
 const GOOD_RUN: Duration = Duration::from_mins(1);
-/// Longest pause between tries of a mysqld that does not come up.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// Longest pause after a mysqld that had come up: a cluster may wait for this very member.
-const LONGEST_PAUSE_OF_A_SERVER: Duration = Duration::from_secs(1);
 /// Crashes in a row after which the member is called failed.
 const PATIENCE: u32 = 3;
 
@@ -100,6 +99,7 @@ pub struct Supervisor {
     crashes: AtomicU64,
     is_expected: AtomicBool,
     hold: Hold,
+    lockout: Lockout,
     born: Instant,
 }
 
@@ -119,6 +119,7 @@ impl Supervisor {
             crashes: AtomicU64::new(0),
             is_expected: AtomicBool::new(false),
             hold: Hold::default(),
+            lockout: Lockout::default(),
             born: Instant::now(),
         }
     }
@@ -274,7 +275,7 @@ impl Supervisor {
         let mut wanted = self.wanted.subscribe();
         wanted.mark_unchanged();
         tokio::select! {
-            () = sleep(pause_after(failures, answered)) => {}
+            () = sleep(pause::after(failures, answered)) => {}
             _ = wanted.changed() => {}
         }
     }
@@ -285,6 +286,8 @@ impl Supervisor {
             .map_err(|error| format!("has a stale lock beside its socket that cannot be removed: {error}"))?;
         let mut command = Command::new(&self.settings.mysqld);
         command.args(arguments::serve(&self.settings, &self.config, self.server_id));
+        let way_in = self.way_in()?;
+        command.args(way_in.iter().map(|script| arguments::script(script.path())));
         self.is_expected.store(false, Ordering::SeqCst);
         let run = self.runs.fetch_add(1, Ordering::SeqCst) + 1;
         self.status.send_replace(Server::Starting);
@@ -292,7 +295,7 @@ impl Supervisor {
         let child = self.reaper.spawn(&mut command).map_err(|error| format!("cannot be started: {error}"))?;
         self.pid.store(child.pid, Ordering::SeqCst);
         tracing::info!(pid = child.pid, run, "mysqld started");
-        let (how, answered) = self.watch(child, run, started).await;
+        let (how, answered) = self.watch(child, run, started, way_in).await;
         self.pid.store(0, Ordering::SeqCst);
         Ok(RunEnd { how, answered, lasted: started.elapsed() })
     }
@@ -339,18 +342,30 @@ impl Supervisor {
         Ok(())
     }
 
-    async fn watch(&self, child: Child, run: u64, started: Instant) -> (String, bool) {
+    async fn watch(
+        &self,
+        child: Child,
+        run: u64,
+        started: Instant,
+        way_in: Option<Script>,
+    ) -> (String, bool) {
         let last_error = output::relay(child.stdout, child.stderr);
         let mut exit = child.exit;
         let mut answered = false;
         let ended = tokio::select! {
             ended = &mut exit => Some(ended),
             () = socket::until_it_answers(&self.door) => None,
+            () = lockout::seen(&self.door) => {
+                self.break_in();
+                Some((&mut exit).await)
+            }
         };
         let ended = if let Some(ended) = ended {
             ended
         } else {
             answered = true;
+            drop(way_in);
+            self.lockout.is_over();
             tracing::info!(took_ms = millis(started), run, "mysqld answers");
             self.status.send_replace(Server::Up { run });
             exit.await
@@ -362,26 +377,6 @@ impl Supervisor {
     }
 }
 
-fn pause_after(failures: u32, answered: bool) -> Duration {
-    let longest = if answered { LONGEST_PAUSE_OF_A_SERVER } else { LONGEST_PAUSE };
-    match failures {
-        0 | 1 => Duration::ZERO,
-        more => Duration::from_millis(500).saturating_mul(1 << (more - 2).min(10)).min(longest),
-    }
-}
-
 fn millis(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_to_a_cap() {
-        let after = |answered| [0, 1, 2, 3, 4, 8, 40].map(|n| pause_after(n, answered).as_millis());
-        assert_eq!(after(false), [0, 0, 500, 1_000, 2_000, 30_000, 30_000]);
-        assert_eq!(after(true), [0, 0, 500, 1_000, 1_000, 1_000, 1_000]);
-    }
 }

@@ -5,7 +5,7 @@
 
 use super::output::{self, Relay};
 use super::reap::{Child, Reaper};
-use super::{arguments, socket};
+use super::{arguments, lockout, socket};
 use crate::mysql::Door;
 use crate::settings::Settings;
 use nix::sys::signal::Signal;
@@ -116,11 +116,15 @@ impl Staging {
         Err(StagingError::StopServer { how, last })
     }
 
-    /// How it ended, if it did before it answered.
+    /// How it ended, if it did before it answered. A copy from a time of other passwords never answers.
     async fn until_it_answers(&mut self) -> Option<String> {
         tokio::select! {
             how = &mut self.exit => Some(how.unwrap_or_else(|_| "ended unseen".into())),
             () = socket::until_it_answers(&self.door) => None,
+            () = lockout::seen(&self.door) => {
+                self.reaper.signal(self.pid, Signal::SIGKILL);
+                Some("denies the agent: the password in the Secret is newer than the copy; try again in two minutes".into())
+            }
         }
     }
 

@@ -14,6 +14,7 @@ mod fence;
 mod governor;
 mod hazards;
 mod leaving;
+mod passwords;
 mod rejoin;
 mod speed;
 mod sql;

@@ -61,6 +61,8 @@ pub struct World {
     pub members: Vec<Member>,
     /// Components that `agent.json` lists.
     pub components: Vec<String>,
+    /// Seconds for which agents that start from now on let former passwords be accepted.
+    pub former_passwords: u64,
 }
 
 pub struct Member {
@@ -82,9 +84,26 @@ impl World {
 
     /// The same with components of mysqld.
     pub fn listing(count: u32, components: &[&str]) -> Self {
+        let mut world = Self::empty(components);
+        for ordinal in 0..count {
+            world.add_member(ordinal);
+        }
+        world
+    }
+
+    /// Agents that end former passwords after so many seconds.
+    pub fn forgetting(count: u32, seconds: u64) -> Self {
+        let mut world = Self { former_passwords: seconds, ..Self::empty(&[]) };
+        for ordinal in 0..count {
+            world.add_member(ordinal);
+        }
+        world
+    }
+
+    fn empty(components: &[&str]) -> Self {
         let authority = Authority::generate("porpoise test", Timestamp::now(), LONG * 1000).unwrap();
         let operator = authority.issue_client(ClusterNames::operator_identity(), validity()).unwrap();
-        let mut world = Self {
+        Self {
             directory: tempfile::tempdir().unwrap(),
             cluster: CLUSTER.to_owned(),
             client: AgentClient::new(&operator).unwrap(),
@@ -92,11 +111,8 @@ impl World {
             network: [100 + (std::process::id() % 100) as u8, NEXT.fetch_add(1, Ordering::SeqCst)],
             members: Vec::new(),
             components: components.iter().map(|name| (*name).to_owned()).collect(),
-        };
-        for ordinal in 0..count {
-            world.add_member(ordinal);
+            former_passwords: 3600,
         }
-        world
     }
 
     pub fn add_member(&mut self, ordinal: u32) {
@@ -207,7 +223,8 @@ impl World {
             .arg(format!("--listen={}", member.address))
             .arg(format!("--mysql-port={MYSQL_PORT}"))
             .arg(format!("--agent-port={AGENT_PORT}"))
-            .arg(format!("--probe-port={PROBE_PORT}"));
+            .arg(format!("--probe-port={PROBE_PORT}"))
+            .arg(format!("--former-passwords={}", self.former_passwords));
         command.arg("--mysqld").arg(at("mysqld"));
         if let Ok(template) = fs::read_to_string(at("template")) {
             command.args(["--template", &template]);

@@ -335,6 +335,7 @@ impl Member {
             long_transactions: None,
             components: Vec::new(),
             archive: None,
+            former_passwords: Vec::new(),
             message: String::new(),
         })
     }

@@ -35,13 +35,48 @@ pub fn create_user(account: &Quoted, password: &Quoted, needs_tls: bool) -> Stat
     )
 }
 
-/// Gives an account its password.
-pub fn alter_user(account: &Quoted, password: &Quoted, needs_tls: bool) -> Statement {
+/// Says whether an account needs TLS.
+pub fn require_tls(account: &Quoted, needs_tls: bool) -> Statement {
     let require = if needs_tls { "SSL" } else { "NONE" };
+    Statement::new("require_tls", format!("ALTER USER {account} REQUIRE {require}"))
+}
+
+/// Gives an account its password. One that was kept beside the present one stays.
+pub fn set_password(account: &Quoted, password: &Quoted) -> Statement {
     Statement::new(
-        "alter_user",
-        format!("ALTER USER {account} IDENTIFIED WITH caching_sha2_password BY {password} REQUIRE {require}"),
+        "set_password",
+        format!("ALTER USER {account} IDENTIFIED WITH caching_sha2_password BY {password}"),
     )
+}
+
+/// Gives an account a new password and keeps the present one beside it, so that both are accepted (MySQL manual, "Dual
+/// Password Support"). One that was kept before is accepted no more.
+pub fn change_password(account: &Quoted, password: &Quoted) -> Statement {
+    Statement::new(
+        "change_password",
+        format!(
+            "ALTER USER {account} IDENTIFIED WITH caching_sha2_password BY {password} RETAIN CURRENT PASSWORD"
+        ),
+    )
+}
+
+/// Ends what `change_password` kept.
+pub fn discard_password(account: &Quoted) -> Statement {
+    Statement::new("discard_password", format!("ALTER USER {account} DISCARD OLD PASSWORD"))
+}
+
+/// The accounts with a former password that is still accepted.
+pub fn kept_passwords() -> Statement {
+    Statement::new(
+        "kept_passwords",
+        "SELECT User AS user, Host AS host FROM mysql.user \
+         WHERE JSON_CONTAINS_PATH(User_attributes, 'one', '$.additional_password') ORDER BY User, Host",
+    )
+}
+
+/// What a script does not write to the binlog gets no GTID.
+pub fn disable_binlog() -> Statement {
+    Statement::new("disable_binlog", "SET SESSION sql_log_bin = OFF")
 }
 
 /// Grants privileges on everything (`*.*`) or on one schema.
