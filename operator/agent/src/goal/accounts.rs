@@ -82,6 +82,7 @@ pub(super) async fn ensure(pursuit: &Arc<Pursuit>) -> Result<Option<GoalError>, 
         let store = statements::store_accounts_digest(&digest);
         let store = store.map_err(|source| quoting("a fingerprint", source))?;
         write(pursuit, store).await?;
+        passwords::note_change(pursuit);
     }
     if let Some(reign) = pursuit.memory().reign.as_mut() {
         reign.accounts = digest;

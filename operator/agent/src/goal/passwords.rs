@@ -25,6 +25,8 @@ const LONGEST: usize = 32;
 pub struct Former {
     looked: Option<Instant>,
     since: Option<Instant>,
+    /// A change has begun and not all accounts are done.
+    is_changing: bool,
     changed: Option<Instant>,
 }
 
@@ -68,7 +70,7 @@ pub(super) async fn change(pursuit: &Arc<Pursuit>, login: &Login) -> Result<(), 
         return Ok(());
     }
     if let Some(reign) = pursuit.memory().reign.as_mut() {
-        (reign.former.since, reign.former.changed) = (None, Some(Instant::now()));
+        (reign.former.since, reign.former.is_changing) = (None, true);
     }
     match write(pursuit, statements::change_password(account, secret)).await {
         Err(GoalError::RunStep { source }) if source.meaning() == Meaning::CannotRetain => {
@@ -78,6 +80,15 @@ pub(super) async fn change(pursuit: &Arc<Pursuit>, login: &Login) -> Result<(), 
     }
     tracing::info!(user, "the password is changed; the former one is accepted for a while");
     Ok(())
+}
+
+/// All accounts are done; one change that breaks off in the middle goes on at once.
+pub(super) fn note_change(pursuit: &Pursuit) {
+    if let Some(reign) = pursuit.memory().reign.as_mut()
+        && std::mem::take(&mut reign.former.is_changing)
+    {
+        reign.former.changed = Some(Instant::now());
+    }
 }
 
 /// Ends former passwords that have been accepted for long enough.
