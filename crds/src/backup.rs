@@ -102,7 +102,7 @@ pub struct OnDemandBackup {
 }
 
 /// Which backups are kept. The newest verified one is never removed.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Retention {
     /// How many successful scheduled backups are kept. 1 to 1000. Default 7. Those on demand stay until somebody deletes
@@ -110,11 +110,19 @@ pub struct Retention {
     #[serde(default = "seven")]
     #[schemars(range(min = 1, max = 1000))]
     pub keep_last: i32,
+    /// How far back the backups go at least, in whole hours or days, such as `30d`. 1h to 9999d. Scheduled backups that were
+    /// complete in this time are kept even if there are more than `keepLast`, and so is the newest verified one before it,
+    /// so that every moment of it can be restored as long as the binlog is archived. Absent: `keepLast` alone decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8))]
+    #[x_kube(validation = Rule::new("self.matches('^[1-9][0-9]{0,3}[hd]$')")
+        .message("the window must be whole hours or days, 1h to 9999d, such as 30d"))]
+    pub window: Option<String>,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { keep_last: seven() }
+        Self { keep_last: seven(), window: None }
     }
 }
 

@@ -81,7 +81,7 @@ fn backup() -> MySQLClusterSpec {
         time_zone: "Europe/Berlin".to_owned(),
         on_demand: None,
         binlog_archive: BinlogArchive::default(),
-        retention: Retention { keep_last: 14 },
+        retention: Retention { keep_last: 14, window: Some("30d".to_owned()) },
         encryption: Some(BackupEncryption {
             key_secret_ref: reference("vault-backup-keys"),
             key_name: "2026-11".to_owned(),

@@ -19,6 +19,7 @@ mod tls;
 mod update;
 mod warnings;
 
+pub(crate) use backup::hours_or_days;
 pub use failover::duration;
 pub use warnings::ACCEPT_WARNINGS;
 

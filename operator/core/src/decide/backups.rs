@@ -6,8 +6,9 @@ use crate::condition::{ConditionType, News, Truth};
 use crate::event;
 use crate::names::{ClusterNames, ORIGIN_LABEL};
 use crate::plan::Plan;
-use crate::validate::Cluster;
+use crate::validate::{Cluster, hours_or_days};
 use crate::view::{BackupOrigin, BackupSeen, ClusterView};
+use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use porpoise_crds::{
     Backup, BackupDeletionPolicy, BackupPhase, BackupsStatus, LocalReference, MySQLBackup, MySQLBackupSpec,
@@ -148,15 +149,36 @@ fn retire(spec: &Backup, view: &ClusterView, plan: &mut Plan) {
             && backup.phase == Some(BackupPhase::Failed)
             && !backup.deleting
     });
-    let good = good.into_iter().skip(keep).filter(|(name, _)| Some(*name) != newest_verified.as_ref());
+    let recent = within_window(spec, view, &good);
+    let good = good.into_iter().skip(keep.max(recent));
+    let good = good.filter(|(name, _)| Some(*name) != newest_verified.as_ref());
+    let kept = match &spec.retention.window {
+        Some(window) => format!("{keep}, window is {window}"),
+        None => keep.to_string(),
+    };
     let good =
-        good.map(|one| (one, format!("spec.backup.retention.keepLast is {keep}, and newer ones are stored")));
+        good.map(|one| (one, format!("spec.backup.retention.keepLast is {kept}, and newer ones are stored")));
     let failed = failed.into_iter().skip(FAILED_KEPT);
     let failed = failed.map(|one| (one, format!("it failed, and so did {FAILED_KEPT} newer ones")));
     for ((name, backup), reason) in good.chain(failed) {
         plan.retired_backups.push((name.clone(), backup.uid.clone()));
         plan.events.push(event::BACKUP_RETIRED.event(&[("backup", name), ("reason", &reason)]));
     }
+}
+
+/// How many of them, newest first, the window keeps: those that were complete in it, and on to the newest verified one
+/// before it, since a moment is restored from a backup that is older than the moment.
+fn within_window(spec: &Backup, view: &ClusterView, good: &[Named<'_>]) -> usize {
+    let Some(window) = &spec.retention.window else { return 0 };
+    let begins = hours_or_days(window)
+        .and_then(|window| SignedDuration::try_from(window).ok())
+        .and_then(|window| view.now.checked_sub(window).ok());
+    // A window that cannot be reckoned, and a backup of unknown age, keep what there is.
+    let Some(begins) = begins else { return good.len() };
+    let is_before = |backup: &BackupSeen| backup.completed.is_some_and(|completed| completed < begins);
+    let anchor = good.iter().position(|(_, backup)| is_before(backup) && backup.verified);
+    let in_window = || good.iter().rposition(|(_, backup)| !is_before(backup)).map_or(0, |last| last + 1);
+    anchor.map_or_else(in_window, |anchor| anchor + 1)
 }
 
 fn newest_first(view: &ClusterView, wanted: impl Fn(&BackupSeen) -> bool) -> Vec<Named<'_>> {

@@ -5,7 +5,7 @@ use super::failover::within;
 use crate::gtid::GtidSet;
 use crate::schedule::{Schedule, ScheduleError};
 use porpoise_crds::{
-    Backup, BackupBefore, BackupTarget, Bootstrap, DeletionPolicy, MySQLClusterSpec, PointInTime,
+    Backup, BackupBefore, BackupTarget, Bootstrap, DeletionPolicy, MySQLClusterSpec, PointInTime, Retention,
 };
 use std::time::Duration;
 
@@ -21,13 +21,10 @@ pub(super) fn problems(spec: &MySQLClusterSpec) -> Vec<Problem> {
         let BackupTarget { s3, azure } = &backup.target;
         let target = (s3.is_some() == azure.is_some())
             .then(|| Problem::new("spec.backup.target", "InvalidTarget", "name one target: s3 or azure"));
-        let kept = (backup.retention.keep_last < 1).then(|| {
-            Problem::new("spec.backup.retention.keepLast", "InvalidRetention", "keep at least 1 backup")
-        });
         let delay = &backup.binlog_archive.max_delay;
         let field = "spec.backup.binlogArchive.maxDelay";
         let delay = within(field, delay, SHORTEST_DELAY, LONGEST_DELAY, "200ms to 60m");
-        read(backup).err().into_iter().chain(target).chain(kept).chain(delay)
+        read(backup).err().into_iter().chain(target).chain(retention(backup)).chain(delay)
     });
     let point = spec.bootstrap.iter().filter_map(|bootstrap| bootstrap.restore.point_in_time.as_ref());
     let point = point.filter_map(|point| point_in_time(point).err());
@@ -37,6 +34,31 @@ pub(super) fn problems(spec: &MySQLClusterSpec) -> Vec<Problem> {
         .chain(last(spec))
         .chain(before_update(spec))
         .collect()
+}
+
+fn retention(backup: &Backup) -> Vec<Problem> {
+    let Retention { keep_last, window } = &backup.retention;
+    let kept = (*keep_last < 1).then(|| {
+        let message = "keep at least 1 backup; to make none any more, remove the schedule";
+        Problem::new("spec.backup.retention.keepLast", "InvalidRetention", message)
+    });
+    let window = window.as_ref().filter(|text| hours_or_days(text).is_none()).map(|text| {
+        let message = format!("{text:?} is not allowed; write whole hours or days, 1h to 9999d, such as 30d");
+        Problem::new("spec.backup.retention.window", "InvalidRetention", message)
+    });
+    kept.into_iter().chain(window).collect()
+}
+
+/// `12h` or `30d`: at least one, and at most four digits.
+pub(crate) fn hours_or_days(text: &str) -> Option<Duration> {
+    let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
+    let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let count: u16 = digits.parse().ok().filter(|count| is_plain && (1..=9_999).contains(count))?;
+    match text.strip_prefix(digits)? {
+        "h" => Some(Duration::from_hours(u64::from(count))),
+        "d" => Some(Duration::from_hours(u64::from(count) * 24)),
+        _ => None,
+    }
 }
 
 fn last(spec: &MySQLClusterSpec) -> Option<Problem> {
@@ -113,4 +135,29 @@ fn before_update(spec: &MySQLClusterSpec) -> Vec<Problem> {
     let age = &spec.update.backup_max_age;
     let age = within("spec.update.backupMaxAge", age, YOUNGEST, OLDEST, "1m to 1440m");
     missing.into_iter().chain(age).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_or_days_table() {
+        for (text, hours) in [
+            ("1h", Some(1)),
+            ("30d", Some(720)),
+            ("9999d", Some(239_976)),
+            ("0d", None),
+            ("10000d", None),
+            ("30", None),
+            ("d", None),
+            ("-1d", None),
+            ("+1d", None),
+            ("1.5d", None),
+            ("60m", None),
+            ("", None),
+        ] {
+            assert_eq!(hours_or_days(text), hours.map(Duration::from_hours), "{text:?}");
+        }
+    }
 }

@@ -250,6 +250,50 @@ fn the_newest_verified_backup_is_never_deleted() {
     assert_eq!(retired(&decided(&one)), [daily(19), daily(18)]);
 }
 
+/// A window keeps more than `keepLast`, never less; and what it begins with.
+#[test]
+fn b28_a_window_keeps_what_every_moment_of_it_needs() {
+    let kept = |keep: i32, window: &str, change: fn(&mut ClusterView)| {
+        let retention = json!({"retention": {"keepLast": keep, "window": window}});
+        let mut view = view("2026-11-21T12:00:00Z", &retention);
+        view.backups.extend((11..=20).map(|day| (daily(day), good(day))));
+        change(&mut view);
+        let plan = decided(&view);
+        let gone: Vec<String> = retired(&plan).into_iter().map(str::to_owned).collect();
+        view.backups.keys().filter(|name| !gone.contains(name)).cloned().collect::<Vec<_>>()
+    };
+    let days = |from: u8| (from..=20).map(daily).collect::<Vec<_>>();
+    let as_they_are = |_: &mut ClusterView| {};
+    assert_eq!(kept(1, "3d", as_they_are), days(18), "the 19th and 20th, and the one before them");
+    assert_eq!(kept(1, "72h", as_they_are), days(18));
+    assert_eq!(kept(6, "3d", as_they_are), days(15), "keepLast wants more");
+    assert_eq!(kept(1, "30d", as_they_are), days(11), "all of them are in the window");
+    let unverified = |view: &mut ClusterView| view.backups.get_mut(&daily(18)).unwrap().verified = false;
+    assert_eq!(kept(1, "3d", unverified), days(17), "nothing can be restored from the 18th for sure");
+    let never = |view: &mut ClusterView| {
+        view.backups.values_mut().for_each(|backup| backup.verified = false);
+    };
+    assert_eq!(kept(1, "3d", never), days(19), "none is an anchor");
+}
+
+/// A clock that jumps ahead makes every backup old: what `keepLast` asks for stays.
+#[test]
+fn b28_a_window_that_all_backups_have_left_leaves_keep_last() {
+    let retention = json!({"retention": {"keepLast": 2, "window": "3d"}});
+    let mut view = view("2036-11-21T12:00:00Z", &retention);
+    view.backups.extend((16..=20).map(|day| (daily(day), good(day))));
+    let plan = decided(&view);
+    assert_eq!(retired(&plan), [daily(18), daily(17), daily(16)]);
+    let reason = plan.events.iter().find(|event| event.reason == "BackupRetired").map(|one| one.note.clone());
+    assert_eq!(
+        reason.unwrap(),
+        format!(
+            "{} is deleted: spec.backup.retention.keepLast is 2, window is 3d, and newer ones are stored",
+            daily(18)
+        )
+    );
+}
+
 #[test]
 fn d17_only_the_last_failures_are_kept() {
     let mut view = view("2026-11-21T12:00:00Z", &json!({}));
@@ -293,10 +337,13 @@ fn status_and_condition_tell_how_the_backups_stand() {
 }
 
 #[test]
-fn a_schedule_that_means_nothing_leaves_the_database_as_it_is() {
+fn what_means_nothing_leaves_the_database_as_it_is() {
     for (backup, field, words) in [
         (json!({"schedule": "0 25 * * *"}), "spec.backup.schedule", "is no schedule"),
         (json!({"schedule": "0 0 31 2 *"}), "spec.backup.schedule", "is never"),
+        (json!({"retention": {"keepLast": 0}}), "spec.backup.retention.keepLast", "keep at least 1 backup"),
+        (json!({"retention": {"window": "0d"}}), "spec.backup.retention.window", "such as 30d"),
+        (json!({"retention": {"window": "30"}}), "spec.backup.retention.window", "whole hours or days"),
         (
             json!({"schedule": "0 3 * * *", "timeZone": "Mars/Olympus"}),
             "spec.backup.timeZone",
