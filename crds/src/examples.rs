@@ -2,9 +2,9 @@
 
 use crate::{
     Backup, BackupDeletionPolicy, BackupEncryption, BackupLocation, BackupSource, BackupTarget,
-    BinlogArchive, Bootstrap, DeletionPolicy, LocalReference, MySQLBackup, MySQLBackupSpec, MySQLCluster,
-    MySQLClusterSpec, Mysql, NetworkPolicy, Pod, PointInTime, Resources, Restore, Retention, S3Target,
-    Storage, Tls, TlsMode,
+    BackupVerification, BinlogArchive, Bootstrap, DeletionPolicy, LocalReference, MySQLBackup,
+    MySQLBackupSpec, MySQLCluster, MySQLClusterSpec, Mysql, NetworkPolicy, Pod, PointInTime, Resources,
+    Restore, Retention, S3Target, Storage, Tls, TlsMode,
 };
 use k8s_openapi::api::core::v1::{Affinity, PodAffinityTerm, PodAntiAffinity, Toleration};
 use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
@@ -86,6 +86,7 @@ fn backup() -> MySQLClusterSpec {
             key_secret_ref: reference("vault-backup-keys"),
             key_name: "2026-11".to_owned(),
         }),
+        verify: BackupVerification::default(),
         from: BackupSource::PreferReplica,
         max_bytes_per_second: None,
     };

@@ -330,6 +330,12 @@ pub struct BackupsStatus {
     /// The newest time of the schedule that was taken care of. At first: when the schedule was first seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_scheduled: Option<Time>,
+    /// The next time of `spec.backup.verify.schedule`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_verification: Option<Time>,
+    /// The newest time of `spec.backup.verify.schedule` for which a backup was chosen. At first: when it was first seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_verification: Option<Time>,
     /// The first time of the schedule that no backup has answered with success yet. Absent while nothing is owed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_since: Option<Time>,

@@ -50,12 +50,15 @@ async fn a29_the_backups_of_a_cluster_are_checked() {
     let backup = &stored["spec"]["backup"];
     assert_eq!((&backup["timeZone"], &backup["from"]), (&json!("UTC"), &json!("PreferReplica")));
     assert_eq!(backup["retention"]["keepLast"], 7);
+    assert_eq!(backup["verify"], json!({"mode": "AfterEach"}));
     assert_eq!(backup["target"]["s3"]["forcePathStyle"], true);
     assert_eq!(backup["binlogArchive"], json!({"mode": "Continuous", "maxDelay": "1s"}));
     for (case, change) in [
         ("a schedule", json!({"schedule": "0 3 * * *", "timeZone": "Europe/Berlin"})),
         ("a request", json!({"onDemand": {"requestId": "before-migration"}})),
         ("Azure", json!({"target": {"s3": null, "azure": {"account": "shopbackups", "container": "safe"}}})),
+        ("a verification", json!({"verify": {"mode": "Schedule", "schedule": "0 5 * * 0"}})),
+        ("no verification", json!({"verify": {"mode": "Off"}})),
         ("a window", json!({"retention": {"keepLast": 1, "window": "30d"}})),
         ("the longest window", json!({"retention": {"window": "9999d"}})),
         ("no archive", json!({"binlogArchive": {"mode": "Off"}})),
@@ -91,6 +94,8 @@ async fn a29_the_backups_of_a_cluster_are_checked() {
             "should match",
         ),
         ("nothing to keep", json!({"retention": {"keepLast": 0}}), "greater than or equal to 1"),
+        ("a verification at no time", json!({"verify": {"mode": "Schedule"}}), "needs verify.schedule"),
+        ("a time for no verification", json!({"verify": {"schedule": "0 5 * * 0"}}), "needs verify.schedule"),
         ("no window", json!({"retention": {"window": "0d"}}), "such as 30d"),
         ("a window in minutes", json!({"retention": {"window": "60m"}}), "whole hours or days"),
         ("a request in capitals", json!({"onDemand": {"requestId": "Now"}}), "should match"),

@@ -6,7 +6,7 @@ use crate::nodes::Nodes;
 use kube::core::{DynamicObject, ObjectMeta};
 use porpoise_core::names::ORIGIN_LABEL;
 use porpoise_core::view::{BackupOrigin, BackupSeen, ClaimView, PodView, TroubleKind};
-use porpoise_crds::{MySQLBackup, MySQLCluster};
+use porpoise_crds::{MySQLBackup, MySQLCluster, VERIFY_DUE, VerificationPhase};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -67,6 +67,8 @@ pub fn key_of(object: &MySQLCluster) -> ClusterKey {
 pub fn backup_seen(backup: &MySQLBackup) -> BackupSeen {
     let (metadata, status) = (&backup.metadata, backup.status.as_ref());
     let origin = metadata.labels.as_ref().and_then(|labels| labels.get(ORIGIN_LABEL));
+    let due = metadata.annotations.as_ref().and_then(|annotations| annotations.get(VERIFY_DUE));
+    let verification = status.and_then(|status| status.verification.as_ref());
     BackupSeen {
         uid: metadata.uid.clone().unwrap_or_default(),
         created: metadata.creation_timestamp.as_ref().map(|time| time.0),
@@ -74,6 +76,10 @@ pub fn backup_seen(backup: &MySQLBackup) -> BackupSeen {
         phase: status.and_then(|status| status.phase),
         completed: status.and_then(|status| status.completed_at.as_ref()).map(|time| time.0),
         verified: status.is_some_and(|status| status.verified == Some(true)),
+        verify_due: due.and_then(|due| due.parse().ok()),
+        damage: verification
+            .filter(|one| one.phase == VerificationPhase::Damaged)
+            .map(|one| one.message.clone()),
         message: status.map(|status| status.message.clone()).unwrap_or_default(),
         deleting: metadata.deletion_timestamp.is_some(),
         cluster: status.and_then(|status| status.cluster.clone()),

@@ -84,6 +84,15 @@ pub enum BackupJob {
         /// Bytes per second that are sent at most.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_bytes_per_second: Option<NonZeroU64>,
+        /// Store it only if every table is in order. Otherwise the copy is booted for what it holds, and no table is read.
+        #[serde(default = "yes")]
+        verify: bool,
+    },
+    /// Fetches a stored backup, boots it and checks every table.
+    #[serde(rename_all = "camelCase")]
+    Verify {
+        /// Which.
+        location: BackupLocation,
     },
     /// Removes a stored backup.
     #[serde(rename_all = "camelCase")]
@@ -91,6 +100,10 @@ pub enum BackupJob {
         /// Which.
         location: BackupLocation,
     },
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A member that a backup may be copied from.
@@ -125,6 +138,18 @@ pub enum JobReport {
         /// What it holds.
         summary: Summary,
     },
+    /// A server booted from the stored backup and found it in order.
+    #[serde(rename_all = "camelCase")]
+    Verified {
+        /// Tables that were checked.
+        tables: u64,
+    },
+    /// The stored backup was read, and is not what was stored or not in order.
+    #[serde(rename_all = "camelCase")]
+    Damaged {
+        /// What was found, in a sentence.
+        reason: String,
+    },
     /// Nothing of the backup is left.
     Removed,
     /// It did not work.
@@ -153,6 +178,9 @@ pub struct Summary {
     pub data_bytes: u64,
     /// Size of all chunks.
     pub stored_bytes: u64,
+    /// Every table was checked before it was stored. Backups of older versions say nothing, and all were.
+    #[serde(default = "yes")]
+    pub verified: bool,
 }
 
 /// Content of [`MANIFEST`]: all there is to know about a stored backup.

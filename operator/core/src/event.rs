@@ -121,7 +121,12 @@ catalogue! {
     BACKUP_WAITING, Normal, "BackupWaiting", "{message}";
     BACKUP_STARTED, Normal, "BackupStarted", "Job {job} copies one of {donors}, checks the copy and stores it in {path}";
     BACKUP_SUCCEEDED, Normal, "BackupSucceeded", "{bytes} bytes are in {path}, copied from {donor}; a server booted from the copy and found {tables} table(s) in order";
+    BACKUP_STORED, Normal, "BackupStored", "{bytes} bytes are in {path}, copied from {donor}; its tables were not read, so it counts as not verified";
     BACKUP_FAILED, Warning, "BackupFailed", "{reason}";
+    VERIFICATION_STARTED, Normal, "VerificationStarted", "Job {job} fetches {path}, boots it and checks every table";
+    BACKUP_VERIFIED, Normal, "BackupVerified", "a server booted from {path} and found {tables} table(s) in order";
+    BACKUP_DAMAGED, Warning, "BackupDamaged", "{path} cannot be restored: {reason}. Make another MySQLBackup, and find out who changes objects of the store";
+    VERIFICATION_FAILED, Warning, "VerificationFailed", "{path} could not be verified: {reason}. It is tried again at the next time of spec.backup.verify.schedule";
     BACKUP_REMOVED, Normal, "BackupRemoved", "nothing is left in {path}";
     BACKUP_LEFT, Warning, "BackupLeft", "let go, but {path} of {target} may still hold what was stored: {reason}. Remove that folder by hand";
     BACKUP_RETIRED, Normal, "BackupRetired", "{backup} is deleted: {reason}";

@@ -81,6 +81,11 @@ pub fn store_job(backup: &str) -> String {
     format!("{backup}-store")
 }
 
+/// The Job that verifies a stored backup.
+pub fn verify_job(backup: &str) -> String {
+    format!("{backup}-verify")
+}
+
 /// The Job that removes what a backup stored.
 pub fn remove_job(backup: &str) -> String {
     format!("{backup}-remove")

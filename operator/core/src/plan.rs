@@ -3,6 +3,7 @@
 use crate::backup::ArchiveOrder;
 use crate::event::Event;
 use crate::protocol::Order;
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -42,6 +43,8 @@ pub struct Plan {
     pub backups: Vec<MySQLBackup>,
     /// Backups to delete, by name and UID.
     pub retired_backups: Vec<(String, String)>,
+    /// Stored backups that are to be verified now.
+    pub verifications: Vec<Verification>,
     /// The status to report. Its record fields (term, owner, quorum, primary, operation) equal what is stored unless
     /// `record` changes them.
     pub status: MySQLClusterStatus,
@@ -129,6 +132,17 @@ pub enum Deletion {
         /// Name.
         name: String,
     },
+}
+
+/// A stored backup that is to be verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verification {
+    /// Name of the `MySQLBackup`.
+    pub backup: String,
+    /// Its UID.
+    pub uid: String,
+    /// The time of the schedule that asks for it.
+    pub due: Timestamp,
 }
 
 /// The durable record of ha.md §2, as it shall be from now on.

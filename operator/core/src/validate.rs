@@ -77,6 +77,8 @@ pub struct Cluster {
     pub soak: Duration,
     /// When backups are made, if there is a schedule.
     pub schedule: Option<Schedule>,
+    /// When the newest stored backup is verified, if there is a schedule for that.
+    pub verification_schedule: Option<Schedule>,
     /// How old the backup may be that an update asks for.
     pub backup_max_age: Duration,
     /// Rendered `my.cnf`.
@@ -215,6 +217,7 @@ fn assemble(object: &MySQLCluster, references: &References, settings: &Settings)
         max_read_lag: reads::max_lag(&spec.services.replicas),
         soak: failover::duration(&spec.update.soak).unwrap_or_default(),
         schedule: backup::schedule(&spec),
+        verification_schedule: backup::verification_schedule(&spec),
         backup_max_age: failover::duration(&spec.update.backup_max_age).unwrap_or_default(),
         my_cnf: my_cnf(&spec, &mysql_settings, storage_bytes),
         mysql_settings,

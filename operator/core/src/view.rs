@@ -52,8 +52,12 @@ pub struct BackupSeen {
     pub phase: Option<BackupPhase>,
     /// When it was over.
     pub completed: Option<Timestamp>,
-    /// A server booted from it.
+    /// A server booted from it and found every table in order.
     pub verified: bool,
+    /// The time of the schedule at which it is to be verified, or was.
+    pub verify_due: Option<Timestamp>,
+    /// What a verification found wrong with it, in a sentence.
+    pub damage: Option<String>,
     /// What it says itself.
     pub message: String,
     /// It is being deleted.

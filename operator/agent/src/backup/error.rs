@@ -1,5 +1,6 @@
 //! What can go wrong with a backup.
 
+use super::unpack::RestoreError;
 use crate::mysql::SqlError;
 use crate::mysql::quote::QuoteError;
 use crate::supervise::initialize::InitializeError;
@@ -117,6 +118,21 @@ pub enum BackupError {
         #[source]
         source: VaultError,
     },
+    /// A stored backup cannot be read as it was stored.
+    #[error("read the stored backup")]
+    ReadBackup {
+        /// Cause.
+        #[source]
+        source: RestoreError,
+    },
+    /// A table of a stored backup is damaged.
+    #[error("find {table} of the stored backup in order: {verdict}; use another backup")]
+    FindDamage {
+        /// Schema and table.
+        table: String,
+        /// The server's words.
+        verdict: String,
+    },
     /// Removing failed.
     #[error("remove the backup")]
     RemoveBackup {
@@ -130,8 +146,18 @@ impl BackupError {
     /// Whether trying again fails the same way until somebody changes something.
     pub fn is_for_good(&self) -> bool {
         match self {
-            Self::ReadJob { .. } | Self::DamagedTable { .. } => true,
+            Self::ReadJob { .. } | Self::DamagedTable { .. } | Self::FindDamage { .. } => true,
+            Self::ReadBackup { source } => source.is_for_good(),
             Self::StoreCopy { source } | Self::RemoveBackup { source } => source.is_for_good(),
+            _ => false,
+        }
+    }
+
+    /// Whether a stored backup was read and is not what was stored. What keeps it from being read says nothing about it.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::ReadBackup { source } => source.is_damage(),
+            Self::FindDamage { .. } => true,
             _ => false,
         }
     }

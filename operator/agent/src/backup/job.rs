@@ -1,11 +1,11 @@
 //! The Job's Pod: reads what it is for, does it, and leaves a report that the operator reads.
 
-use super::{BackupError, carry_out};
+use super::{BackupError, Done, carry_out};
 use crate::logging;
 use crate::settings::Settings;
 use crate::supervise::reap::Reaper;
 use porpoise_core::backup::{
-    AUTHORITY_PATH, BackupJob, CREDENTIALS_PATH, JOB_VARIABLE, JobReport, KEYS_PATH, REPORT_PATH, Summary,
+    AUTHORITY_PATH, BackupJob, CREDENTIALS_PATH, JOB_VARIABLE, JobReport, KEYS_PATH, REPORT_PATH,
     TargetSecrets,
 };
 use std::collections::BTreeMap;
@@ -48,15 +48,17 @@ pub async fn run(settings: JobSettings) -> Result<String, BackupError> {
     outcome.map(|_| text)
 }
 
-fn report(outcome: &Result<Option<Summary>, BackupError>) -> JobReport {
+fn report(outcome: &Result<Done, BackupError>) -> JobReport {
     match outcome {
-        Ok(Some(summary)) => JobReport::Stored { summary: summary.clone() },
-        Ok(None) => JobReport::Removed,
+        Ok(Done::Stored(summary)) => JobReport::Stored { summary: summary.clone() },
+        Ok(Done::Verified(tables)) => JobReport::Verified { tables: *tables },
+        Ok(Done::Removed) => JobReport::Removed,
+        Err(error) if error.is_damage() => JobReport::Damaged { reason: logging::chain(error) },
         Err(error) => JobReport::Failed { reason: logging::chain(error), for_good: error.is_for_good() },
     }
 }
 
-async fn work(settings: &JobSettings) -> Result<Option<Summary>, BackupError> {
+async fn work(settings: &JobSettings) -> Result<Done, BackupError> {
     let signals = |source| BackupError::HandleSignals { source };
     let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
     let reaper = Reaper::start().map_err(signals)?;

@@ -1,13 +1,14 @@
 //! Backups: what a Job's Pod does, and how a stored backup becomes a member's data.
 //!
 //! `job` reads the wish and leaves the report; `copy` takes the data, `check` finds it in order, the vault stores it;
-//! `unpack` is the way back, and `replay` goes on from there to a point in time.
+//! `stored` verifies what was stored before; `unpack` is the way back, and `replay` goes on from there to a point in time.
 
 mod check;
 mod copy;
 mod error;
 pub mod job;
 mod replay;
+mod stored;
 pub mod unpack;
 
 pub use error::BackupError;
@@ -19,6 +20,7 @@ use crate::vault::{Cargo, Vault, VaultError};
 use check::Found;
 use porpoise_core::backup::{About, BackupJob, Donor, LONGEST_GTID_TEXT, Manifest, Summary, TargetSecrets};
 use porpoise_crds::BackupLocation;
+use std::path::Path;
 
 /// What is stored.
 struct Wish<'a> {
@@ -26,28 +28,43 @@ struct Wish<'a> {
     about: &'a About,
     donors: &'a [Donor],
     key_name: Option<&'a String>,
+    verify: bool,
 }
 
-/// Does what the Job is for. Gives the measure of a new backup, nothing for one that was removed.
+/// What a Job did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Done {
+    /// A backup is stored: its measure.
+    Stored(Summary),
+    /// A stored backup is in order, with so many tables.
+    Verified(u64),
+    /// A stored backup is removed.
+    Removed,
+}
+
+/// Does what the Job is for.
 async fn carry_out(
     settings: &Settings,
     reaper: &Reaper,
     job: &BackupJob,
     secrets: &TargetSecrets,
-) -> Result<Option<Summary>, BackupError> {
+) -> Result<Done, BackupError> {
     let storing = |source| BackupError::StoreCopy { source };
     match job {
-        BackupJob::Store { location, about, donors, key_name, max_bytes_per_second } => {
+        BackupJob::Store { location, about, donors, key_name, max_bytes_per_second, verify } => {
             let vault = Vault::open(&location.target, secrets).map_err(storing)?;
             let vault = vault.at_most(*max_bytes_per_second);
-            let wish = Wish { location, about, donors, key_name: key_name.as_ref() };
-            store(settings, reaper, &vault, &wish).await.map(Some)
+            let wish = Wish { location, about, donors, key_name: key_name.as_ref(), verify: *verify };
+            store(settings, reaper, &vault, &wish).await.map(Done::Stored)
+        }
+        BackupJob::Verify { location } => {
+            stored::check(settings, reaper, location, secrets).await.map(Done::Verified)
         }
         BackupJob::Remove { location } => {
             let removing = |source| BackupError::RemoveBackup { source };
             let vault = Vault::open(&location.target, secrets).map_err(removing)?;
             vault.remove(&location.path).await.map_err(removing)?;
-            Ok(None)
+            Ok(Done::Removed)
         }
     }
 }
@@ -63,13 +80,18 @@ async fn store(
         return Ok(summary);
     }
     let donor = copy::from_best(settings, reaper, wish.donors).await?;
-    let found = verify(settings, reaper).await?;
-    tracing::info!(tables = found.tables, "the copy is in order");
+    let found = if wish.verify {
+        verify(settings, reaper, &settings.data_path).await?
+    } else {
+        look(settings, reaper).await?
+    };
+    tracing::info!(tables = found.tables, verified = wish.verify, "the copy is in order");
     let summary = Summary {
         version: found.version,
         donor,
         gtid_set: Some(found.gtid_set),
         tables: found.tables,
+        verified: wish.verify,
         ..Summary::default()
     };
     let cargo = Cargo { about: wish.about.clone(), summary, key_name: wish.key_name.cloned() };
@@ -94,13 +116,27 @@ fn brief(manifest: Manifest) -> Summary {
     Summary { gtid_set, ..manifest.summary }
 }
 
-async fn verify(settings: &Settings, reaper: &Reaper) -> Result<Found, BackupError> {
+/// Boots the data and checks every table.
+async fn verify(settings: &Settings, reaper: &Reaper, data: &Path) -> Result<Found, BackupError> {
     let running = |source| BackupError::RunStaging { source };
-    let server = Staging::boot(settings, reaper, &settings.data_path, None).await.map_err(running)?;
+    let server = Staging::boot(settings, reaper, data, None).await.map_err(running)?;
     let connection = server.door().open().await;
     let mut connection = connection.map_err(|source| BackupError::AskCopy { source })?;
     let found = check::all(&mut connection).await?;
     connection.close().await;
     server.stop().await.map_err(running)?;
     Ok(found)
+}
+
+/// Boots the copy for what it holds, and reads no table: a backup must know its transactions, or the archive could not go on
+/// from it.
+async fn look(settings: &Settings, reaper: &Reaper) -> Result<Found, BackupError> {
+    let running = |source| BackupError::RunStaging { source };
+    let asking = |source| BackupError::AskCopy { source };
+    let server = Staging::boot(settings, reaper, &settings.data_path, None).await.map_err(running)?;
+    let mut connection = server.door().open().await.map_err(asking)?;
+    let (version, gtid_set) = check::identity(&mut connection).await.map_err(asking)?;
+    connection.close().await;
+    server.stop().await.map_err(running)?;
+    Ok(Found { version, gtid_set, tables: 0 })
 }

@@ -76,6 +76,21 @@ pub enum RestoreError {
 }
 
 impl RestoreError {
+    /// Whether the backup was read and is not what was stored.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::FetchBackup { source } => source.is_damage(),
+            Self::CompareTransactions { .. } => true,
+            // Memory or the release of mysqld may be the reason as well.
+            Self::BootData { .. }
+            | Self::RefuseVolume
+            | Self::PrepareDirectory { .. }
+            | Self::AskData { .. }
+            | Self::ReachPoint { .. }
+            | Self::SwapData { .. } => false,
+        }
+    }
+
     /// Whether trying again fails the same way until somebody changes something.
     pub fn is_for_good(&self) -> bool {
         match self {

@@ -215,6 +215,18 @@ impl VaultError {
         self.into()
     }
 
+    /// Whether what is stored was read and is not a whole backup. A key that does not fit says nothing about it.
+    pub fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::NoBackup { .. }
+                | Self::UnderstandManifest { .. }
+                | Self::MissingChunk { .. }
+                | Self::DamagedChunk { .. }
+                | Self::UnpackArchive { .. }
+        )
+    }
+
     /// Whether trying again cannot help: target, secrets or the backup itself must change first.
     pub fn is_for_good(&self) -> bool {
         match self {

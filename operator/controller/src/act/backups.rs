@@ -3,10 +3,11 @@
 use super::{ActError, Pass};
 use crate::kinds::MANAGER;
 use crate::kubernetes::bounded;
-use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, ResourceExt};
-use porpoise_core::plan::Plan;
-use porpoise_crds::MySQLBackup;
+use porpoise_core::plan::{Plan, Verification};
+use porpoise_crds::{MySQLBackup, VERIFY_DUE};
+use serde_json::json;
 
 impl Pass<'_> {
     pub(super) async fn keep_backups(&self, plan: &Plan) -> Vec<ActError> {
@@ -17,7 +18,23 @@ impl Pass<'_> {
         for (name, uid) in &plan.retired_backups {
             failures.extend(self.retire_backup(name, uid).await.err());
         }
+        for verification in &plan.verifications {
+            failures.extend(self.ask_to_verify(verification).await.err());
+        }
         failures
+    }
+
+    /// The backup's own controller takes it up. One that is gone, or another one of that name, is not meant.
+    async fn ask_to_verify(&self, wanted: &Verification) -> Result<(), ActError> {
+        let api: Api<MySQLBackup> = self.namespaced();
+        let due = wanted.due.to_string();
+        let patch = json!({ "metadata": { "uid": wanted.uid, "annotations": { VERIFY_DUE: due } } });
+        let name = &wanted.backup;
+        match bounded(api.patch_metadata(name, &PatchParams::default(), &Patch::Merge(&patch))).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
+            Err(source) => Err(ActError::ApplyObject { title: format!("MySQLBackup {name}"), source }),
+        }
     }
 
     /// One that exists already is the one that was wanted, and the watch has not told of it yet; or it is another cluster's.

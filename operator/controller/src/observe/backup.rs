@@ -13,7 +13,7 @@ use kube::api::ListParams;
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt};
 use porpoise_core::backup::{BackupView, JobState, JobView, Rival, SecretNeed};
-use porpoise_core::decide::backup::needs;
+use porpoise_core::decide::backup::{is_to_be_verified, needs};
 use porpoise_core::names::{self, BACKUP_LABEL};
 use porpoise_crds::{BackupPhase, MySQLBackup, MySQLCluster};
 use serde::de::DeserializeOwned;
@@ -29,7 +29,8 @@ pub async fn backup(context: &Context, object: &MySQLBackup) -> Result<BackupVie
     let look = Look { context, object, namespace: object.namespace().unwrap_or_default() };
     let is_deleted = object.metadata.deletion_timestamp.is_some();
     let mut view = look.bare();
-    if look.is_over() && !is_deleted {
+    let is_verified = is_to_be_verified(object);
+    if look.is_over() && !is_deleted && !is_verified {
         return Ok(view);
     }
     view.namespace_terminating = troubles::is_terminating(context, &look.namespace).await;
@@ -38,8 +39,16 @@ pub async fn backup(context: &Context, object: &MySQLBackup) -> Result<BackupVie
     if is_deleted {
         view.removal = look.job(&names::remove_job(&object.name_any())).await?;
     }
+    if is_verified {
+        view.verify = look.job(&names::verify_job(&object.name_any())).await?;
+    }
     // A Job that exists has its Secrets, or its Pod says what is wrong with them.
-    let begins = if is_deleted { view.removal.is_none() } else { view.store.is_none() };
+    let next = match (is_deleted, is_verified) {
+        (true, _) => &view.removal,
+        (false, true) => &view.verify,
+        (false, false) => &view.store,
+    };
+    let begins = next.is_none();
     if begins {
         view.secrets = look.secrets(&needs(object, view.cluster.as_ref())).await?;
     }
@@ -68,6 +77,7 @@ impl Look<'_> {
             others: self.others(),
             images: self.images(),
             store: None,
+            verify: None,
             removal: None,
             secrets: BTreeMap::new(),
         }

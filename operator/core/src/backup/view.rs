@@ -23,6 +23,8 @@ pub struct BackupView {
     pub others: Vec<Rival>,
     /// The Job that stores it, if it exists.
     pub store: Option<JobView>,
+    /// The Job that verifies what was stored, if it exists.
+    pub verify: Option<JobView>,
     /// The Job that removes what was stored, if it exists.
     pub removal: Option<JobView>,
     /// Image of MySQL that each member runs, by instance.
@@ -86,11 +88,13 @@ impl JobView {
     /// Why a Pod of it failed: its report, else the last lines of its log, else Kubernetes' words.
     pub fn failure(&self) -> Option<String> {
         match (self.report(), &self.state) {
-            (Some(JobReport::Failed { reason, .. }), _) => Some(reason),
-            (Some(JobReport::Stored { .. } | JobReport::Removed), JobState::Failed { message }) => {
-                Some(message.clone())
+            (Some(JobReport::Failed { reason, .. } | JobReport::Damaged { reason }), _) => Some(reason),
+            (Some(JobReport::Stored { .. } | JobReport::Verified { .. } | JobReport::Removed), state) => {
+                match state {
+                    JobState::Failed { message } => Some(message.clone()),
+                    JobState::Active | JobState::Complete => None,
+                }
             }
-            (Some(JobReport::Stored { .. } | JobReport::Removed), _) => None,
             (None, JobState::Failed { message }) if self.words.trim().is_empty() => Some(message.clone()),
             (None, _) => {
                 let last = self.words.trim().lines().next_back();

@@ -1,4 +1,4 @@
-//! The Jobs of a `MySQLBackup` (A32): one stores it, one removes what was stored.
+//! The Jobs of a `MySQLBackup` (A32): one stores it, one verifies what is stored, one removes it.
 
 use super::metadata::texts;
 use super::pod::{container, placement, security_context, volumes};
@@ -22,7 +22,7 @@ use std::time::Duration;
 const RETRIES: i32 = 3;
 /// A finished Job is kept this long, for its log. The record outlives it.
 const KEPT: Duration = Duration::from_hours(24);
-/// Longest time for storing: a volume of terabytes over a slow line.
+/// Longest time for storing, and for verifying: a volume of terabytes over a slow line.
 const STORING: Duration = Duration::from_hours(24);
 /// Longest time for removing.
 const REMOVING: Duration = Duration::from_mins(10);
@@ -96,6 +96,22 @@ pub fn store_job(
     parts.extend(store_parts(cluster, encryption));
     let pod = pod_spec(backup, &home, work, parts, container::member_resources(cluster));
     job(backup, &home, names::store_job(&name(backup)), pod, STORING)
+}
+
+/// Fetches what is stored into a volume of its own, boots it there with `mysql_image`, and checks it.
+pub fn verify_job(
+    backup: &MySQLBackup,
+    cluster: &Cluster,
+    mysql_image: &str,
+    work: &BackupJob,
+    encryption: Option<&BackupEncryption>,
+) -> Job {
+    let operator_image = &cluster.settings.operator_image;
+    let home = JobHome { cluster: Some(cluster), operator_image, mysql_image };
+    let mut parts = target_parts(work);
+    parts.extend(store_parts(cluster, encryption));
+    let pod = pod_spec(backup, &home, work, parts, container::member_resources(cluster));
+    job(backup, &home, names::verify_job(&name(backup)), pod, STORING)
 }
 
 /// Removes what is stored. It needs no volume and no configuration, and no cluster.
@@ -231,7 +247,8 @@ fn store_parts(cluster: &Cluster, encryption: Option<&BackupEncryption>) -> Vec<
 
 /// What it takes to reach the store.
 fn target_parts(work: &BackupJob) -> Vec<Part> {
-    let (BackupJob::Store { location, .. } | BackupJob::Remove { location }) = work;
+    let (BackupJob::Store { location, .. } | BackupJob::Verify { location } | BackupJob::Remove { location }) =
+        work;
     location.target.place().iter().flat_map(place_parts).collect()
 }
 

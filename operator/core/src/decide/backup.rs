@@ -5,6 +5,7 @@ mod removing;
 mod storing;
 #[cfg(test)]
 mod tests;
+mod verifying;
 
 pub use donors::donors;
 use donors::last_donor;
@@ -27,7 +28,7 @@ pub fn plan(view: &BackupView, settings: &Settings) -> BackupPlan {
         return removing::plan(view, settings, base);
     }
     if base.status.phase.is_some_and(porpoise_crds::BackupPhase::is_over) {
-        return because(base, "it is over");
+        return verifying::plan(view, settings, base);
     }
     if view.namespace_terminating {
         return because(base, "the namespace is being deleted; nothing is created in it");
@@ -47,12 +48,29 @@ pub fn needs(object: &MySQLBackup, cluster: Option<&MySQLCluster>) -> Vec<Secret
             .map(|location| needs_of_target(&location.target, "status.location.target"))
             .unwrap_or_default();
     }
+    if verifying::owed(object).is_some() {
+        return needs_of_stored(&status);
+    }
     let spec = cluster.and_then(|cluster| cluster.spec.backup.as_ref());
     let over = status.phase.is_some_and(porpoise_crds::BackupPhase::is_over);
     let Some(spec) = spec.filter(|_| !over) else { return Vec::new() };
     let mut needs = needs_of_target(&spec.target, "spec.backup.target");
     needs.extend(spec.encryption.as_ref().map(|one| need_of_encryption(one, "spec.backup.encryption")));
     needs
+}
+
+/// What it takes to read what is stored.
+fn needs_of_stored(status: &MySQLBackupStatus) -> Vec<SecretNeed> {
+    let target = status.location.as_ref().map(|location| &location.target);
+    let mut needs =
+        target.map(|target| needs_of_target(target, "status.location.target")).unwrap_or_default();
+    needs.extend(status.encryption.as_ref().map(|one| need_of_encryption(one, "status.encryption")));
+    needs
+}
+
+/// Whether more may happen to a backup that is stored.
+pub fn is_to_be_verified(object: &MySQLBackup) -> bool {
+    verifying::owed(object).is_some()
 }
 
 fn is_guarded(object: &MySQLBackup) -> bool {

@@ -5,7 +5,7 @@ use crate::build;
 use crate::condition::{ConditionType, News, Truth};
 use crate::event;
 use crate::names::{ClusterNames, ORIGIN_LABEL};
-use crate::plan::Plan;
+use crate::plan::{Plan, Verification};
 use crate::validate::{Cluster, hours_or_days};
 use crate::view::{BackupOrigin, BackupSeen, ClusterView};
 use jiff::SignedDuration;
@@ -26,7 +26,8 @@ type Named<'a> = (&'a String, &'a BackupSeen);
 pub(super) fn plan(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) {
     let before = plan.status.backup.take().unwrap_or_default();
     let Some(spec) = &cluster.spec.backup else { return };
-    let completed = |backup: &BackupSeen| backup.completed.filter(|_| is_good(backup));
+    let completed =
+        |backup: &BackupSeen| backup.completed.filter(|_| is_good(backup) && backup.damage.is_none());
     let newest = |wanted: fn(&BackupSeen) -> bool| {
         view.backups.values().filter(|backup| wanted(backup)).filter_map(completed).max().map(Time)
     };
@@ -41,6 +42,7 @@ pub(super) fn plan(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) {
     };
     request(cluster, spec, view, &mut status, plan);
     by_schedule(cluster, view, &before, &mut status, plan);
+    verify(cluster, view, &before, &mut status, plan);
     retire(spec, view, plan);
     plan.status.backup = Some(status);
 }
@@ -98,6 +100,33 @@ fn by_schedule(
     status.next_run = schedule.next(view.now).map(Time);
 }
 
+/// The newest stored backup of this very cluster is verified at the newest time that was missed, once.
+fn verify(
+    cluster: &Cluster,
+    view: &ClusterView,
+    before: &BackupsStatus,
+    status: &mut BackupsStatus,
+    plan: &mut Plan,
+) {
+    let Some(schedule) = &cluster.verification_schedule else { return };
+    let last = before.last_verification.as_ref().map(|time| time.0).filter(|time| *time <= view.now);
+    let mut last = last.unwrap_or(view.now);
+    let due = schedule.newest(last, view.now).filter(|_| !cluster.spec.hibernated);
+    if let Some(due) = due {
+        let is_asked = |backup: &BackupSeen| backup.verify_due == Some(due);
+        let is_ours = |backup: &BackupSeen| backup.cluster.as_deref() == Some(cluster.uid.as_str());
+        let stored = newest_first(view, |backup| is_good(backup) && is_ours(backup));
+        if view.backups.values().any(is_asked) {
+            last = due;
+        } else if let Some((name, backup)) = stored.first() {
+            let (backup, uid) = ((*name).clone(), backup.uid.clone());
+            plan.verifications.push(Verification { backup, uid, due });
+        }
+    }
+    status.last_verification = Some(Time(last));
+    status.next_verification = schedule.next(view.now).map(Time);
+}
+
 fn is_under_way(backup: &BackupSeen) -> bool {
     backup.origin == BackupOrigin::Schedule
         && !backup.phase.is_some_and(BackupPhase::is_over)
@@ -150,7 +179,8 @@ fn retire(spec: &Backup, view: &ClusterView, plan: &mut Plan) {
             && !backup.deleting
     });
     let recent = within_window(spec, view, &good);
-    let good = good.into_iter().skip(keep.max(recent));
+    let staying = wanted(&good, keep).max(recent);
+    let good = good.into_iter().skip(staying);
     let good = good.filter(|(name, _)| Some(*name) != newest_verified.as_ref());
     let kept = match &spec.retention.window {
         Some(window) => format!("{keep}, window is {window}"),
@@ -164,6 +194,12 @@ fn retire(spec: &Backup, view: &ClusterView, plan: &mut Plan) {
         plan.retired_backups.push((name.clone(), backup.uid.clone()));
         plan.events.push(event::BACKUP_RETIRED.event(&[("backup", name), ("reason", &reason)]));
     }
+}
+
+/// How many of them, newest first, it takes for so many that are not known to be damaged.
+fn wanted(good: &[Named<'_>], keep: usize) -> usize {
+    let whole = good.iter().enumerate().filter(|(_, (_, backup))| backup.damage.is_none());
+    whole.map(|(index, _)| index + 1).nth(keep.saturating_sub(1)).unwrap_or(good.len())
 }
 
 /// How many of them, newest first, the window keeps: those that were complete in it, and on to the newest verified one
@@ -202,9 +238,17 @@ pub(super) fn fact(cluster: &Cluster, view: &ClusterView) -> Option<News> {
         (_, Some((name, waiting))) => {
             news(Truth::Unknown, "Waiting", format!("{name} waits: {}", waiting.message))
         }
-        (Some((name, _)), None) => {
-            news(Truth::True, "LastSucceeded", format!("{name} is stored and was verified"))
-        }
+        (Some((name, last)), None) => match (&last.damage, last.verified) {
+            (Some(damage), _) => news(
+                Truth::False,
+                "LastDamaged",
+                format!("{name} cannot be restored: {damage}; make another MySQLBackup"),
+            ),
+            (None, true) => news(Truth::True, "LastSucceeded", format!("{name} is stored and was verified")),
+            (None, false) => {
+                news(Truth::True, "LastSucceeded", format!("{name} is stored and was not verified yet"))
+            }
+        },
         (None, None) => news(Truth::Unknown, "NoneYet", "no backup was made yet".to_owned()),
     }
 }

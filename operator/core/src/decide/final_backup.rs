@@ -196,6 +196,7 @@ fn keep_going(view: &ClusterView, settings: &Settings, plan: Plan) -> Plan {
         claim_sizes: BTreeMap::new(),
         backups: Vec::new(),
         retired_backups: Vec::new(),
+        verifications: Vec::new(),
         ..living
     }
 }

@@ -5,7 +5,8 @@ use super::failover::within;
 use crate::gtid::GtidSet;
 use crate::schedule::{Schedule, ScheduleError};
 use porpoise_crds::{
-    Backup, BackupBefore, BackupTarget, Bootstrap, DeletionPolicy, MySQLClusterSpec, PointInTime, Retention,
+    Backup, BackupBefore, BackupTarget, BackupVerification, Bootstrap, DeletionPolicy, MySQLClusterSpec,
+    PointInTime, Retention, VerificationMode,
 };
 use std::time::Duration;
 
@@ -24,7 +25,13 @@ pub(super) fn problems(spec: &MySQLClusterSpec) -> Vec<Problem> {
         let delay = &backup.binlog_archive.max_delay;
         let field = "spec.backup.binlogArchive.maxDelay";
         let delay = within(field, delay, SHORTEST_DELAY, LONGEST_DELAY, "200ms to 60m");
-        read(backup).err().into_iter().chain(target).chain(retention(backup)).chain(delay)
+        read(backup)
+            .err()
+            .into_iter()
+            .chain(target)
+            .chain(retention(backup))
+            .chain(verification(backup))
+            .chain(delay)
     });
     let point = spec.bootstrap.iter().filter_map(|bootstrap| bootstrap.restore.point_in_time.as_ref());
     let point = point.filter_map(|point| point_in_time(point).err());
@@ -74,14 +81,35 @@ pub(super) fn schedule(spec: &MySQLClusterSpec) -> Option<Schedule> {
     read(spec.backup.as_ref()?).ok()?
 }
 
+/// When the newest stored backup is verified, if there is a schedule for that. It was checked before.
+pub(super) fn verification_schedule(spec: &MySQLClusterSpec) -> Option<Schedule> {
+    let backup = spec.backup.as_ref()?;
+    times(backup, backup.verify.schedule.as_ref(), VERIFICATION).ok()?
+}
+
+const VERIFICATION: &str = "spec.backup.verify.schedule";
+
+fn verification(backup: &Backup) -> Option<Problem> {
+    let BackupVerification { mode, schedule } = &backup.verify;
+    if (*mode == VerificationMode::Schedule) != schedule.is_some() {
+        let message = "mode Schedule needs it, such as 0 5 * * 0, and no other mode has one";
+        return Some(Problem::new(VERIFICATION, "InvalidSchedule", message));
+    }
+    times(backup, schedule.as_ref(), VERIFICATION).err()
+}
+
 fn read(backup: &Backup) -> Result<Option<Schedule>, Problem> {
-    let Some(text) = &backup.schedule else { return Ok(None) };
+    times(backup, backup.schedule.as_ref(), "spec.backup.schedule")
+}
+
+fn times(backup: &Backup, text: Option<&String>, field: &str) -> Result<Option<Schedule>, Problem> {
+    let Some(text) = text else { return Ok(None) };
     Schedule::parse(text, &backup.time_zone).map(Some).map_err(|error| match error {
         ScheduleError::FindZone { .. } => {
             Problem::new("spec.backup.timeZone", "InvalidTimeZone", error.to_string())
         }
         ScheduleError::ReadFields { .. } | ScheduleError::FindTime { .. } => {
-            Problem::new("spec.backup.schedule", "InvalidSchedule", error.to_string())
+            Problem::new(field, "InvalidSchedule", error.to_string())
         }
     })
 }

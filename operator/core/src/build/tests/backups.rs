@@ -29,6 +29,7 @@ fn storing() -> BackupJob {
             host: "shop-1.shop-members.prod.svc".to_owned(),
         }],
         max_bytes_per_second: None,
+        verify: true,
         key_name: Some("2026".to_owned()),
     }
 }

@@ -6,11 +6,14 @@ use crate::backup::{
 };
 use crate::build;
 use crate::event;
-use crate::names::{self, ClusterNames};
+use crate::names::{self, ClusterNames, ORIGIN_LABEL};
 use crate::quantity::Amount;
 use crate::validate::{Cluster, Settings};
+use crate::view::BackupOrigin;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use porpoise_crds::{Backup, BackupLocation, BackupPhase, BackupSource, MySQLCluster, Phase};
+use porpoise_crds::{
+    Backup, BackupLocation, BackupPhase, BackupSource, MySQLBackup, MySQLCluster, Phase, VerificationMode,
+};
 use std::num::NonZeroU64;
 use std::time::Duration;
 
@@ -167,6 +170,7 @@ fn begin(view: &BackupView, ready: &Ready<'_>, mut plan: BackupPlan) -> BackupPl
         donors: ready.donors.clone(),
         key_name: encryption.as_ref().map(|encryption| encryption.key_name.clone()),
         max_bytes_per_second: bandwidth(ready.spec),
+        verify: is_verified_first(&view.object, ready.spec),
     };
     let job = names::store_job(name(&view.object));
     let instances: Vec<&str> = ready.donors.iter().map(|donor| donor.instance.as_str()).collect();
@@ -183,6 +187,16 @@ fn begin(view: &BackupView, ready: &Ready<'_>, mut plan: BackupPlan) -> BackupPl
     status.cluster = Some(ready.cluster.uid.clone());
     (status.location, status.encryption) = (Some(location), encryption);
     running(view, plan, &format!("Job {job} begins"))
+}
+
+/// Whether the copy is checked before it is stored. The mode speaks of those that a clock or a wish makes; on the others
+/// something waits that needs a verified one.
+fn is_verified_first(object: &MySQLBackup, spec: &Backup) -> bool {
+    let label = object.metadata.labels.as_ref().and_then(|labels| labels.get(ORIGIN_LABEL));
+    match BackupOrigin::of_label(label.map(String::as_str)) {
+        BackupOrigin::Schedule | BackupOrigin::Request => spec.verify.mode == VerificationMode::AfterEach,
+        BackupOrigin::Update | BackupOrigin::Deletion | BackupOrigin::Hand => true,
+    }
 }
 
 /// The cluster with the image of the member that is copied. While an update is held back, the wanted image is another one,
@@ -203,9 +217,16 @@ fn bandwidth(spec: &Backup) -> Option<NonZeroU64> {
 fn follow(view: &BackupView, job: &JobView, mut plan: BackupPlan) -> BackupPlan {
     match (&job.state, job.report()) {
         (JobState::Complete, Some(JobReport::Stored { summary })) => succeed(view, &summary, plan),
-        (JobState::Complete, Some(JobReport::Removed | JobReport::Failed { .. }) | None) => {
-            fail(view, plan, "its Job ended without a report of what it stored")
-        }
+        (
+            JobState::Complete,
+            Some(
+                JobReport::Verified { .. }
+                | JobReport::Damaged { .. }
+                | JobReport::Removed
+                | JobReport::Failed { .. },
+            )
+            | None,
+        ) => fail(view, plan, "its Job ended without a report of what it stored"),
         (JobState::Failed { .. }, _) => {
             let reason = job.failure().unwrap_or_else(|| "its Job failed".to_owned());
             fail(view, plan, &reason)
@@ -228,7 +249,8 @@ fn follow(view: &BackupView, job: &JobView, mut plan: BackupPlan) -> BackupPlan 
 fn succeed(view: &BackupView, summary: &Summary, mut plan: BackupPlan) -> BackupPlan {
     let bytes = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let path = plan.status.location.as_ref().map(|location| location.path.clone()).unwrap_or_default();
-    plan.events.push(event::BACKUP_SUCCEEDED.event(&[
+    let kind = if summary.verified { &event::BACKUP_SUCCEEDED } else { &event::BACKUP_STORED };
+    plan.events.push(kind.event(&[
         ("bytes", &summary.stored_bytes.to_string()),
         ("path", &path),
         ("donor", &summary.donor),
@@ -241,9 +263,13 @@ fn succeed(view: &BackupView, summary: &Summary, mut plan: BackupPlan) -> Backup
     status.gtid_set.clone_from(&summary.gtid_set);
     status.data_bytes = Some(bytes(summary.data_bytes));
     status.stored_bytes = Some(bytes(summary.stored_bytes));
-    status.verified = Some(true);
-    let message =
-        format!("complete: a server booted from the copy and found {} table(s) in order", summary.tables);
+    status.verified = Some(summary.verified);
+    status.verified_at = summary.verified.then(|| Time(view.now));
+    let message = if summary.verified {
+        format!("complete: a server booted from the copy and found {} table(s) in order", summary.tables)
+    } else {
+        "complete, but not verified: its tables were not read (spec.backup.verify of its cluster)".to_owned()
+    };
     plan.status = standing(view, plan.status, BackupPhase::Succeeded, &message);
     because(plan, "its Job reports that it is stored")
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 mod deletion;
+mod verification;
 
 fn instance(name: &str, role: InstanceRole, ready: bool) -> InstanceStatus {
     InstanceStatus { name: name.to_owned(), role, ready, ..InstanceStatus::default() }
@@ -42,6 +43,7 @@ fn view() -> BackupView {
         namespace_terminating: false,
         others: Vec::new(),
         store: None,
+        verify: None,
         removal: None,
         images: BTreeMap::new(),
         secrets: BTreeMap::from([
@@ -84,6 +86,7 @@ fn stored() -> String {
             tables: 12,
             data_bytes: 4000,
             stored_bytes: 900,
+            verified: true,
         },
     })
 }

@@ -252,7 +252,7 @@ fn the_newest_verified_backup_is_never_deleted() {
 
 /// A window keeps more than `keepLast`, never less; and what it begins with.
 #[test]
-fn b28_a_window_keeps_what_every_moment_of_it_needs() {
+fn a_window_keeps_what_every_moment_of_it_needs() {
     let kept = |keep: i32, window: &str, change: fn(&mut ClusterView)| {
         let retention = json!({"retention": {"keepLast": keep, "window": window}});
         let mut view = view("2026-11-21T12:00:00Z", &retention);
@@ -278,7 +278,7 @@ fn b28_a_window_keeps_what_every_moment_of_it_needs() {
 
 /// A clock that jumps ahead makes every backup old: what `keepLast` asks for stays.
 #[test]
-fn b28_a_window_that_all_backups_have_left_leaves_keep_last() {
+fn a_window_that_all_backups_have_left_leaves_keep_last() {
     let retention = json!({"retention": {"keepLast": 2, "window": "3d"}});
     let mut view = view("2036-11-21T12:00:00Z", &retention);
     view.backups.extend((16..=20).map(|day| (daily(day), good(day))));
@@ -292,6 +292,73 @@ fn b28_a_window_that_all_backups_have_left_leaves_keep_last() {
             daily(18)
         )
     );
+}
+
+/// A backup that is known to be damaged takes no other one's place.
+#[test]
+fn a30_a_damaged_backup_is_not_counted() {
+    let mut view = view("2026-11-21T12:00:00Z", &json!({"retention": {"keepLast": 2}}));
+    view.backups.extend((17..=20).map(|day| (daily(day), good(day))));
+    let newest = view.backups.get_mut(&daily(20)).unwrap();
+    (newest.verified, newest.damage) = (false, Some("chunk 3 is missing".to_owned()));
+    let plan = decided(&view);
+    assert_eq!(retired(&plan), [daily(17)], "the 18th and 19th are the two that are whole");
+    let stands = status(&plan);
+    assert_eq!(stands.last_success, Some(Time(at("2026-11-19T03:10:00Z"))));
+    assert_eq!(stands.last_verified, stands.last_success);
+    let ready = plan.status.conditions.iter().find(|one| one.type_ == "BackupReady").unwrap();
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "LastDamaged"));
+    assert_eq!(
+        ready.message,
+        format!("{} cannot be restored: chunk 3 is missing; make another MySQLBackup", daily(20))
+    );
+}
+
+#[test]
+fn a30_the_newest_stored_backup_is_verified_at_its_time_and_once() {
+    let weekly = json!({"verify": {"mode": "Schedule", "schedule": "0 5 * * 0"}});
+    let mut first = view("2026-11-21T12:00:00Z", &weekly);
+    let uid = first.object.metadata.uid.clone();
+    for day in [18, 19, 20] {
+        let cluster = if day == 20 { Some("a former one".to_owned()) } else { uid.clone() };
+        first.backups.insert(daily(day), BackupSeen { cluster, verified: false, ..good(day) });
+    }
+    let plan = decided(&first);
+    assert!(plan.verifications.is_empty(), "nothing was missed before anybody asked for it");
+    let due = at("2026-11-22T05:00:00Z");
+    assert_eq!(status(&plan).next_verification, Some(Time(due)));
+    let sunday = later(first, &plan, "2026-11-22T05:00:03Z");
+    let mut plan = decided(&sunday);
+    let asked = plan.verifications.remove(0);
+    assert_eq!((asked.backup.as_str(), asked.due), (daily(19).as_str(), due));
+    assert_eq!(asked.uid, sunday.backups[&daily(19)].uid);
+    assert!(plan.verifications.is_empty());
+    // Until it is seen to be asked for it is asked for again; a newer backup is not verified at the same time.
+    assert_eq!(decided(&later(sunday.clone(), &plan, "2026-11-22T05:00:04Z")).verifications.len(), 1);
+    let mut told = later(sunday, &plan, "2026-11-22T05:00:05Z");
+    told.backups.get_mut(&daily(19)).unwrap().verify_due = Some(due);
+    told.backups.insert(daily(21), BackupSeen { cluster: uid, verified: false, ..good(21) });
+    let plan = decided(&told);
+    assert!(plan.verifications.is_empty());
+    assert_eq!(status(&plan).last_verification, Some(Time(due)));
+    assert_eq!(status(&plan).next_verification, Some(Time(at("2026-11-29T05:00:00Z"))));
+}
+
+#[test]
+fn a30_nothing_is_verified_while_a_cluster_sleeps_or_without_a_backup() {
+    let daily_check = json!({"verify": {"mode": "Schedule", "schedule": "0 5 * * *"}});
+    let mut asleep = view("2026-11-21T04:00:00Z", &daily_check);
+    let plan = decided(&asleep);
+    asleep = later(asleep, &plan, "2026-11-21T05:00:03Z");
+    assert!(decided(&asleep).verifications.is_empty(), "there is none");
+    let cluster = asleep.object.metadata.uid.clone();
+    asleep.backups.insert(daily(20), BackupSeen { cluster, ..good(20) });
+    asleep.object.spec.hibernated = true;
+    let plan = decided(&asleep);
+    assert!(plan.verifications.is_empty());
+    let mut awake = later(asleep, &plan, "2026-11-21T09:00:00Z");
+    awake.object.spec.hibernated = false;
+    assert_eq!(decided(&awake).verifications.len(), 1, "it is made up for");
 }
 
 #[test]
@@ -341,6 +408,17 @@ fn what_means_nothing_leaves_the_database_as_it_is() {
     for (backup, field, words) in [
         (json!({"schedule": "0 25 * * *"}), "spec.backup.schedule", "is no schedule"),
         (json!({"schedule": "0 0 31 2 *"}), "spec.backup.schedule", "is never"),
+        (json!({"verify": {"mode": "Schedule"}}), "spec.backup.verify.schedule", "mode Schedule needs it"),
+        (
+            json!({"verify": {"schedule": "0 5 * * 0"}}),
+            "spec.backup.verify.schedule",
+            "no other mode has one",
+        ),
+        (
+            json!({"verify": {"mode": "Schedule", "schedule": "0 25 * * *"}}),
+            "spec.backup.verify.schedule",
+            "is no schedule",
+        ),
         (json!({"retention": {"keepLast": 0}}), "spec.backup.retention.keepLast", "keep at least 1 backup"),
         (json!({"retention": {"window": "0d"}}), "spec.backup.retention.window", "such as 30d"),
         (json!({"retention": {"window": "30"}}), "spec.backup.retention.window", "whole hours or days"),

@@ -59,6 +59,8 @@ fn seen(view: &ClusterView, phase: BackupPhase, minutes_ago: i64) -> BackupSeen 
         origin: BackupOrigin::Update,
         phase: Some(phase),
         completed: phase.is_over().then_some(then),
+        verify_due: None,
+        damage: None,
         verified: phase == BackupPhase::Succeeded,
         message: "the bucket is full".to_owned(),
         deleting: false,
