@@ -3,7 +3,7 @@
 // The schema derive repeats each struct inside a function.
 #![allow(unreachable_pub)]
 
-use crate::{BackupTarget, LocalReference, schema};
+use crate::{BackupTarget, BackupVerification, ComparisonStatus, LocalReference, VerificationStatus, schema};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
@@ -105,35 +105,6 @@ pub struct OnDemandBackup {
     /// digits and dashes, up to 20 characters.
     #[schemars(length(min = 1, max = 20), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub request_id: String,
-}
-
-/// When backups are verified: a server boots from the data and checks every table.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema, Default)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.schedule) == (self.mode == 'Schedule')")
-    .message("mode Schedule needs verify.schedule, such as 0 5 * * 0, and no other mode has one"))]
-pub struct BackupVerification {
-    /// Of the backups that the schedule and `onDemand` make. Those before an update, before a deletion and by hand are always
-    /// verified before they are stored. Default `AfterEach`.
-    #[serde(default)]
-    pub mode: VerificationMode,
-    /// When the newest stored backup is fetched and verified, with `mode: Schedule`: five fields as in cron, read in
-    /// `spec.backup.timeZone`. A time that was missed is made up for once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 9, max = 100))]
-    pub schedule: Option<String>,
-}
-
-/// When backups are verified.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Default)]
-pub enum VerificationMode {
-    /// Each copy, before it is stored.
-    #[default]
-    AfterEach,
-    /// The newest stored one, at the times of `schedule`. A backup counts as not verified until then.
-    Schedule,
-    /// None. A backup counts as not verified for good.
-    Off,
 }
 
 /// Which backups are kept. The newest verified one is never removed.
@@ -348,6 +319,9 @@ pub struct MySQLBackupStatus {
     /// When a server last found it in order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified_at: Option<Time>,
+    /// How the copy was compared with the member that it was copied from, as `gtidSet` has it. Absent: it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared: Option<ComparisonStatus>,
     /// How the last verification of the stored backup went, by `spec.backup.verify.schedule`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification: Option<VerificationStatus>,
@@ -357,47 +331,6 @@ pub struct MySQLBackupStatus {
     /// Generation of the spec that this status answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-}
-
-/// A verification of a stored backup.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct VerificationStatus {
-    /// The time of the schedule that asked for it.
-    pub due: Time,
-    /// How many Jobs were made for it. One that somebody deletes is made again, twice.
-    #[serde(default)]
-    pub jobs: i32,
-    /// How it stands.
-    pub phase: VerificationPhase,
-    /// When it was over.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub completed_at: Option<Time>,
-    /// What it does or what it found, in a sentence.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub message: String,
-}
-
-/// How a verification stands.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema)]
-pub enum VerificationPhase {
-    /// It waits for something that the message names.
-    Pending,
-    /// Its Job runs.
-    Running,
-    /// The backup is in order.
-    Verified,
-    /// The backup is damaged: it cannot be restored as a whole.
-    Damaged,
-    /// It could not be carried out; nothing is known anew about the backup.
-    Failed,
-}
-
-impl VerificationPhase {
-    /// Whether nothing more will happen by itself.
-    pub const fn is_over(self) -> bool {
-        matches!(self, Self::Verified | Self::Damaged | Self::Failed)
-    }
 }
 
 /// How a backup stands.

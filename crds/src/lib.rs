@@ -16,6 +16,7 @@ mod schema;
 mod status;
 mod target;
 mod update;
+mod verification;
 
 pub use backup::*;
 pub use cluster::{MySQLCluster, MySQLClusterSpec, VERSIONS};
@@ -26,6 +27,7 @@ pub use reserved::{RESERVED_SETTINGS, reserved_setting};
 pub use status::*;
 pub use target::*;
 pub use update::*;
+pub use verification::*;
 
 /// API group of every kind.
 pub const GROUP: &str = "mysql.porpoise.dev";

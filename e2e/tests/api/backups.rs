@@ -50,7 +50,7 @@ async fn a29_the_backups_of_a_cluster_are_checked() {
     let backup = &stored["spec"]["backup"];
     assert_eq!((&backup["timeZone"], &backup["from"]), (&json!("UTC"), &json!("PreferReplica")));
     assert_eq!(backup["retention"]["keepLast"], 7);
-    assert_eq!(backup["verify"], json!({"mode": "AfterEach"}));
+    assert_eq!(backup["verify"], json!({"mode": "AfterEach", "checksums": true}));
     assert_eq!(backup["target"]["s3"]["forcePathStyle"], true);
     assert_eq!(backup["binlogArchive"], json!({"mode": "Continuous", "maxDelay": "1s"}));
     for (case, change) in [

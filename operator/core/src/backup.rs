@@ -87,6 +87,9 @@ pub enum BackupJob {
         /// Store it only if every table is in order. Otherwise the copy is booted for what it holds, and no table is read.
         #[serde(default = "yes")]
         verify: bool,
+        /// Compare it with the donor too.
+        #[serde(default)]
+        compare: bool,
     },
     /// Fetches a stored backup, boots it and checks every table.
     #[serde(rename_all = "camelCase")]
@@ -181,6 +184,27 @@ pub struct Summary {
     /// Every table was checked before it was stored. Backups of older versions say nothing, and all were.
     #[serde(default = "yes")]
     pub verified: bool,
+    /// What was the same on the copy and on the donor; absent if they were not compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared: Option<Compared>,
+}
+
+/// How a copy was compared with its donor.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Compared {
+    /// The donor.
+    pub donor: String,
+    /// Tables that were the same.
+    pub tables: u64,
+    /// Rows of them.
+    pub rows: u64,
+    /// Tables that differ because the donor wrote to them meanwhile, as far as its binlog can tell.
+    pub changed: u64,
+    /// Tables that could not be read in time.
+    pub skipped: u64,
+    /// SHA-256 over name, rows and checksum of the tables that were the same, in hexadecimal digits.
+    pub digest: String,
 }
 
 /// Content of [`MANIFEST`]: all there is to know about a stored backup.

@@ -111,6 +111,16 @@ pub enum BackupError {
         /// The server's words.
         verdict: String,
     },
+    /// A table of the copy is not that of its donor.
+    #[error(
+        "find {table} on the copy as it is on {donor}: they differ, and the binlog of {donor} names no write to it since;          compare {table} on all members, rebuild those that are wrong from one that is right"
+    )]
+    CompareTable {
+        /// Schema and table.
+        table: String,
+        /// The member that was copied.
+        donor: String,
+    },
     /// Storing failed.
     #[error("store the copy")]
     StoreCopy {
@@ -146,7 +156,10 @@ impl BackupError {
     /// Whether trying again fails the same way until somebody changes something.
     pub fn is_for_good(&self) -> bool {
         match self {
-            Self::ReadJob { .. } | Self::DamagedTable { .. } | Self::FindDamage { .. } => true,
+            Self::ReadJob { .. }
+            | Self::DamagedTable { .. }
+            | Self::CompareTable { .. }
+            | Self::FindDamage { .. } => true,
             Self::ReadBackup { source } => source.is_for_good(),
             Self::StoreCopy { source } | Self::RemoveBackup { source } => source.is_for_good(),
             _ => false,

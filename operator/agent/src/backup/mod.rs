@@ -1,15 +1,18 @@
 //! Backups: what a Job's Pod does, and how a stored backup becomes a member's data.
 //!
-//! `job` reads the wish and leaves the report; `copy` takes the data, `check` finds it in order, the vault stores it;
+//! `job` reads the wish and leaves the report; `copy` takes the data, `check` finds it in order, `compare` finds it the same as
+//! at the donor, whose binlog `written` reads, the vault stores it;
 //! `stored` verifies what was stored before; `unpack` is the way back, and `replay` goes on from there to a point in time.
 
 mod check;
+mod compare;
 mod copy;
 mod error;
 pub mod job;
 mod replay;
 mod stored;
 pub mod unpack;
+mod written;
 
 pub use error::BackupError;
 
@@ -18,7 +21,9 @@ use crate::supervise::reap::Reaper;
 use crate::supervise::staging::Staging;
 use crate::vault::{Cargo, Vault, VaultError};
 use check::Found;
-use porpoise_core::backup::{About, BackupJob, Donor, LONGEST_GTID_TEXT, Manifest, Summary, TargetSecrets};
+use porpoise_core::backup::{
+    About, BackupJob, Compared, Donor, LONGEST_GTID_TEXT, Manifest, Summary, TargetSecrets,
+};
 use porpoise_crds::BackupLocation;
 use std::path::Path;
 
@@ -29,6 +34,7 @@ struct Wish<'a> {
     donors: &'a [Donor],
     key_name: Option<&'a String>,
     verify: bool,
+    compare: bool,
 }
 
 /// What a Job did.
@@ -51,10 +57,17 @@ async fn carry_out(
 ) -> Result<Done, BackupError> {
     let storing = |source| BackupError::StoreCopy { source };
     match job {
-        BackupJob::Store { location, about, donors, key_name, max_bytes_per_second, verify } => {
+        BackupJob::Store { location, about, donors, key_name, max_bytes_per_second, verify, compare } => {
             let vault = Vault::open(&location.target, secrets).map_err(storing)?;
             let vault = vault.at_most(*max_bytes_per_second);
-            let wish = Wish { location, about, donors, key_name: key_name.as_ref(), verify: *verify };
+            let wish = Wish {
+                location,
+                about,
+                donors,
+                key_name: key_name.as_ref(),
+                verify: *verify,
+                compare: *compare,
+            };
             store(settings, reaper, &vault, &wish).await.map(Done::Stored)
         }
         BackupJob::Verify { location } => {
@@ -80,10 +93,11 @@ async fn store(
         return Ok(summary);
     }
     let donor = copy::from_best(settings, reaper, wish.donors).await?;
-    let found = if wish.verify {
-        verify(settings, reaper, &settings.data_path).await?
+    let from = wish.donors.iter().find(|one| one.instance == donor).filter(|_| wish.compare);
+    let (found, compared) = if wish.verify {
+        verify(settings, reaper, &settings.data_path, from).await?
     } else {
-        look(settings, reaper).await?
+        (look(settings, reaper).await?, None)
     };
     tracing::info!(tables = found.tables, verified = wish.verify, "the copy is in order");
     let summary = Summary {
@@ -92,6 +106,7 @@ async fn store(
         gtid_set: Some(found.gtid_set),
         tables: found.tables,
         verified: wish.verify,
+        compared,
         ..Summary::default()
     };
     let cargo = Cargo { about: wish.about.clone(), summary, key_name: wish.key_name.cloned() };
@@ -116,16 +131,30 @@ fn brief(manifest: Manifest) -> Summary {
     Summary { gtid_set, ..manifest.summary }
 }
 
-/// Boots the data and checks every table.
-async fn verify(settings: &Settings, reaper: &Reaper, data: &Path) -> Result<Found, BackupError> {
+/// Boots the data, checks every table, and compares it with the member that it was copied from just now.
+async fn verify(
+    settings: &Settings,
+    reaper: &Reaper,
+    data: &Path,
+    donor: Option<&Donor>,
+) -> Result<(Found, Option<Compared>), BackupError> {
     let running = |source| BackupError::RunStaging { source };
     let server = Staging::boot(settings, reaper, data, None).await.map_err(running)?;
     let connection = server.door().open().await;
     let mut connection = connection.map_err(|source| BackupError::AskCopy { source })?;
+    // First, since the member goes on: the longer it takes, the more tables are written to.
+    let readings = match donor {
+        Some(donor) => compare::read(settings, &mut connection, donor).await,
+        None => None,
+    };
     let found = check::all(&mut connection).await?;
+    let compared = match readings {
+        Some(readings) => Some(readings.settle(&mut connection).await?),
+        None => None,
+    };
     connection.close().await;
     server.stop().await.map_err(running)?;
-    Ok(found)
+    Ok((found, compared))
 }
 
 /// Boots the copy for what it holds, and reads no table: a backup must know its transactions, or the archive could not go on

@@ -19,7 +19,8 @@ pub(super) async fn check(
     tracing::info!(path = location.path, "the backup is fetched");
     let directory = unpack::verify(settings, reaper, fetched, &|words| tracing::info!("{words}")).await;
     // It is in order as a whole, and has the agent's password of today.
-    let found = verify(settings, reaper, &directory.map_err(reading)?).await.map_err(as_stored)?;
+    let directory = directory.map_err(reading)?;
+    let (found, _) = verify(settings, reaper, &directory, None).await.map_err(as_stored)?;
     tracing::info!(tables = found.tables, "the backup is in order");
     Ok(found.tables)
 }

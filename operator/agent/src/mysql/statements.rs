@@ -4,6 +4,7 @@
 
 mod accounts;
 mod clients;
+mod comparing;
 mod components;
 mod copies;
 mod events;
@@ -11,6 +12,7 @@ mod private;
 
 pub use accounts::*;
 pub use clients::*;
+pub use comparing::*;
 pub use components::{component_urn, components, install_component, plugin_directory};
 pub use copies::*;
 pub use events::*;

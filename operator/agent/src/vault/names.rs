@@ -19,7 +19,8 @@ impl DnsResolver for Names {
     }
 }
 
-async fn look_up(host: &str) -> Result<Vec<IpAddr>, DnsError> {
+/// Addresses of a host. The caller bounds the time.
+pub(crate) async fn look_up(host: &str) -> Result<Vec<IpAddr>, DnsError> {
     let mut builder = TokioResolver::builder_tokio()
         .map_err(|error| format!("look up {host}: read /etc/resolv.conf: {error}"))?;
     builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;

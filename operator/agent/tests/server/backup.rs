@@ -161,6 +161,7 @@ pub fn job(world: &World, store: &Server, donors: &[usize], key_name: Option<&st
         key_name: key_name.map(str::to_owned),
         max_bytes_per_second: None,
         verify: true,
+        compare: true,
     }
 }
 
@@ -319,56 +320,4 @@ async fn a29_what_went_wrong_is_said_in_the_report() {
     let remove = BackupJob::Remove { location: location(&world, &store) };
     assert_eq!(pod.run(&world, &remove).await, JobReport::Removed);
     assert_eq!(store.objects(&location(&world, &store).path), Vec::<String>::new());
-}
-
-/// Stored without a look, then looked at where it is: in order, and damaged in two ways.
-#[tokio::test(flavor = "multi_thread")]
-async fn a30_a_stored_backup_is_verified_and_damage_is_told_from_trouble() {
-    let world = World::cluster(1, 0).await;
-    fill(&world).await;
-    let store = Server::new();
-    let pod = Job::new(&world, 0);
-    pod.give(&store.secrets());
-    let mut wish = job(&world, &store, &[0], Some("first"));
-    if let BackupJob::Store { verify, .. } = &mut wish {
-        *verify = false;
-    }
-    let known = transactions(&world).await;
-    let summary = stored(pod.run(&world, &wish).await);
-    assert_eq!((summary.verified, summary.tables), (false, 0));
-    assert!(GtidSet::parse(&summary.gtid_set.unwrap()).unwrap().contains(&known), "it knows what it holds");
-
-    let look = BackupJob::Verify { location: location(&world, &store) };
-    let other = Job::new(&world, 0);
-    other.give(&TargetSecrets { keys: std::collections::BTreeMap::new(), ..store.secrets() });
-    let report = other.run(&world, &look).await;
-    assert!(
-        matches!(&report, JobReport::Failed { for_good: true, reason } if reason.contains("encryption key")),
-        "without a key nothing is known: {report:?}"
-    );
-    other.give(&store.secrets());
-    let report = other.run(&world, &look).await;
-    assert!(matches!(report, JobReport::Verified { tables } if tables > 30), "{report:?}");
-
-    let folder = store.folder(&location(&world, &store).path);
-    let chunk = fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .find(|path| !path.ends_with("manifest.json"));
-    let chunk = chunk.unwrap();
-    let mut bytes = fs::read(&chunk).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 4;
-    fs::write(&chunk, &bytes).unwrap();
-    let report = other.run(&world, &look).await;
-    assert!(
-        matches!(&report, JobReport::Damaged { reason } if reason.contains("SHA-256")),
-        "a flipped bit: {report:?}"
-    );
-    fs::remove_file(&chunk).unwrap();
-    let report = other.run(&world, &look).await;
-    assert!(
-        matches!(&report, JobReport::Damaged { reason } if reason.contains("missing")),
-        "a lost chunk: {report:?}"
-    );
 }

@@ -24,4 +24,5 @@ mod store;
 mod strays;
 mod together;
 mod transactions;
+mod verification;
 mod world;

@@ -90,7 +90,7 @@ pub(super) fn verification_schedule(spec: &MySQLClusterSpec) -> Option<Schedule>
 const VERIFICATION: &str = "spec.backup.verify.schedule";
 
 fn verification(backup: &Backup) -> Option<Problem> {
-    let BackupVerification { mode, schedule } = &backup.verify;
+    let BackupVerification { mode, schedule, checksums: _ } = &backup.verify;
     if (*mode == VerificationMode::Schedule) != schedule.is_some() {
         let message = "mode Schedule needs it, such as 0 5 * * 0, and no other mode has one";
         return Some(Problem::new(VERIFICATION, "InvalidSchedule", message));

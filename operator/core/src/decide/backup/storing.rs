@@ -12,7 +12,8 @@ use crate::validate::{Cluster, Settings};
 use crate::view::BackupOrigin;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use porpoise_crds::{
-    Backup, BackupLocation, BackupPhase, BackupSource, MySQLBackup, MySQLCluster, Phase, VerificationMode,
+    Backup, BackupLocation, BackupPhase, BackupSource, ComparisonStatus, MySQLBackup, MySQLCluster, Phase,
+    VerificationMode,
 };
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -171,6 +172,7 @@ fn begin(view: &BackupView, ready: &Ready<'_>, mut plan: BackupPlan) -> BackupPl
         key_name: encryption.as_ref().map(|encryption| encryption.key_name.clone()),
         max_bytes_per_second: bandwidth(ready.spec),
         verify: is_verified_first(&view.object, ready.spec),
+        compare: ready.spec.verify.checksums,
     };
     let job = names::store_job(name(&view.object));
     let instances: Vec<&str> = ready.donors.iter().map(|donor| donor.instance.as_str()).collect();
@@ -265,8 +267,23 @@ fn succeed(view: &BackupView, summary: &Summary, mut plan: BackupPlan) -> Backup
     status.stored_bytes = Some(bytes(summary.stored_bytes));
     status.verified = Some(summary.verified);
     status.verified_at = summary.verified.then(|| Time(view.now));
+    status.compared = summary.compared.as_ref().map(|compared| ComparisonStatus {
+        tables: bytes(compared.tables),
+        rows: bytes(compared.rows),
+        changed: bytes(compared.changed),
+        skipped: bytes(compared.skipped),
+        digest: compared.digest.clone(),
+    });
     let message = if summary.verified {
-        format!("complete: a server booted from the copy and found {} table(s) in order", summary.tables)
+        let same = summary
+            .compared
+            .as_ref()
+            .map(|compared| format!(", {} of them the same as on {}", compared.tables, compared.donor));
+        let same = same.unwrap_or_default();
+        format!(
+            "complete: a server booted from the copy and found {} table(s) in order{same}",
+            summary.tables
+        )
     } else {
         "complete, but not verified: its tables were not read (spec.backup.verify of its cluster)".to_owned()
     };

@@ -1,5 +1,5 @@
 use super::*;
-use crate::backup::{JobReport, JobState, JobView, Rival, Summary};
+use crate::backup::{Compared, JobReport, JobState, JobView, Rival, Summary};
 use crate::fixture;
 use porpoise_crds::{BackupPhase, InstanceRole, InstanceStatus, Phase};
 use serde_json::{Value, json};
@@ -87,6 +87,14 @@ fn stored() -> String {
             data_bytes: 4000,
             stored_bytes: 900,
             verified: true,
+            compared: Some(Compared {
+                donor: "shop-2".to_owned(),
+                tables: 9,
+                rows: 70,
+                changed: 1,
+                skipped: 2,
+                digest: "d1ge57".to_owned(),
+            }),
         },
     })
 }
@@ -272,6 +280,11 @@ fn a29_a_job_that_reports_what_it_stored_makes_the_backup_a_record() {
     assert_eq!((status.data_bytes, status.stored_bytes), (Some(4000), Some(900)));
     assert_eq!((status.donor.as_deref(), status.version.as_deref()), (Some("shop-2"), Some("9.7.1")));
     assert_eq!(status.gtid_set.as_deref(), Some("a:1-9"));
+    assert_eq!(
+        json!(status.compared),
+        json!({"tables": 9, "rows": 70, "changed": 1, "skipped": 2, "digest": "d1ge57"})
+    );
+    assert!(status.message.ends_with("12 table(s) in order, 9 of them the same as on shop-2"));
     assert_eq!(status.completed_at.as_ref().map(|time| time.0), Some(begun.now));
     assert_eq!(reasons(&plan), ["BackupSucceeded"]);
     // The record survives its Job, and the cluster.
