@@ -266,7 +266,7 @@ fn succeed(view: &BackupView, summary: &Summary, mut plan: BackupPlan) -> Backup
     status.data_bytes = Some(bytes(summary.data_bytes));
     status.stored_bytes = Some(bytes(summary.stored_bytes));
     status.verified = Some(summary.verified);
-    status.verified_at = summary.verified.then(|| Time(view.now));
+    status.verified_at = summary.verified.then_some(Time(view.now));
     status.compared = summary.compared.as_ref().map(|compared| ComparisonStatus {
         tables: bytes(compared.tables),
         rows: bytes(compared.rows),
