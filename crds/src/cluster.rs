@@ -61,6 +61,9 @@ use serde::{Deserialize, Serialize};
     validation = Rule::new("!has(self.update) || !has(self.update.backupBefore) || self.update.backupBefore != 'Required' || has(self.backup)")
         .message("backupBefore: Required needs spec.backup: name a target there, or choose IfConfigured or Skip")
         .field_path(".update.backupBefore"),
+    validation = Rule::new("!has(self.update) || !has(self.update.rehearsal) || self.update.rehearsal != 'Required' || (has(self.backup) && (!has(self.update.backupBefore) || self.update.backupBefore != 'Skip'))")
+        .message("rehearsal: Required needs a backup to rehearse on: name a target in spec.backup and choose backupBefore: IfConfigured or Required, or choose rehearsal: IfConfigured or Skip")
+        .field_path(".update.rehearsal"),
     validation = Rule::new("!has(self.bootstrap) || (has(oldSelf.bootstrap) && self.bootstrap == oldSelf.bootstrap)")
         .message("bootstrap counts only when a cluster is made; make a new cluster to restore into")
         .field_path(".bootstrap")

@@ -71,7 +71,7 @@ pub const PERMISSIONS: &[Permission] = &[
         "batch",
         "jobs",
         &["get", "list", "watch", "create", "delete"],
-        "store and remove backups; a Job is made, seen and deleted, never changed",
+        "store and remove backups, and try updates on copies; a Job is made, seen and deleted, never changed",
     ),
     clusters(
         "",

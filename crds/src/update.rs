@@ -32,6 +32,11 @@ pub struct Update {
     #[x_kube(validation = schema::longest("1440m"), validation = Rule::new("duration(self) >= duration('1m')")
         .message("the age must be 1m or more, such as 10m"))]
     pub backup_max_age: String,
+    /// Whether the update is tried on that backup before any member gets the image: a Job with the wanted image checks the
+    /// wanted settings, boots a copy of the data, upgrades it and checks every table. Until it ends well, nothing of the members
+    /// changes. Default `IfConfigured`.
+    #[serde(default)]
+    pub rehearsal: Rehearsal,
 }
 
 impl Default for Update {
@@ -41,6 +46,7 @@ impl Default for Update {
             soak: no_soak(),
             backup_before: BackupBefore::default(),
             backup_max_age: ten_minutes(),
+            rehearsal: Rehearsal::default(),
         }
     }
 }
@@ -70,6 +76,18 @@ pub enum BackupBefore {
     #[default]
     IfConfigured,
     /// Yes. Needs `spec.backup`.
+    Required,
+    /// No.
+    Skip,
+}
+
+/// Whether an update is tried on a copy first.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Default)]
+pub enum Rehearsal {
+    /// Yes, if there is `spec.backup` and `backupBefore` is not `Skip`.
+    #[default]
+    IfConfigured,
+    /// Yes. Needs `spec.backup`, and `backupBefore` must not be `Skip`.
     Required,
     /// No.
     Skip,

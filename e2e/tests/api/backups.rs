@@ -82,6 +82,14 @@ async fn a29_the_backups_of_a_cluster_are_checked() {
     let mut with_target = with_backup(json!({}));
     merge(&mut with_target["spec"], required);
     accepts(&api, "Required", with_target).await;
+    let rehearsed = json!({"update": {"rehearsal": "Required"}});
+    rejects(&api, "a rehearsal without a target", with(rehearsed.clone()), "needs a backup to rehearse on")
+        .await;
+    let mut with_target = with_backup(json!({}));
+    merge(&mut with_target["spec"], rehearsed);
+    accepts(&api, "a rehearsal", with_target.clone()).await;
+    merge(&mut with_target["spec"], json!({"update": {"backupBefore": "Skip"}}));
+    rejects(&api, "a rehearsal without a backup", with_target, "needs a backup to rehearse on").await;
     let young = with(json!({"update": {"backupMaxAge": "10s"}}));
     rejects(&api, "a backup that is too young", young, "1m or more").await;
     for (case, change, why) in [

@@ -1,10 +1,10 @@
-//! Another MySQL image, by the object and by Helm: a verified backup first, then the replicas, last the primary, while clients
-//! write and the ledger judges (A34, C8, D15, D40). Without a backup nothing is touched.
+//! Another MySQL image, by the object and by Helm: a verified backup first, then a try on a copy of it, then the replicas, last the
+//! primary, while clients write and the ledger judges (A34, C8, D15, D40). Without a backup, or when the try fails, nothing is touched.
 
 use crate::maintenance::{clients_write, go_on};
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod};
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt};
 use porpoise_crds::{BackupPhase, MySQLBackup, MySQLClusterStatus, Phase};
@@ -35,6 +35,8 @@ async fn d15_a34_c8_another_image_waits_for_a_backup_and_rolls_under_load() -> R
         judged(&mut scene, shift, since).await?;
         let backup = the_backup(namespace, "shop-before-").await?;
         ensure!(is_older_than_pods(namespace, &backup).await?, "a Pod is older than {backup:?}");
+        rehearsed_before_any_pod(namespace).await?;
+        what_the_new_server_refuses_touches_nothing(&scene, &image).await?;
         an_image_that_does_not_start_is_taken_back(&scene, &image).await?;
         forget(namespace, &backup).await?;
         without_a_backup_nothing_is_touched(&scene).await
@@ -42,12 +44,52 @@ async fn d15_a34_c8_another_image_waits_for_a_backup_and_rolls_under_load() -> R
     .await
 }
 
-/// It stops the roll-out at the first replica. The way back makes no backup and touches nobody else.
+/// The Job that tried the update on a copy had ended well before the first member got it.
+async fn rehearsed_before_any_pod(namespace: &Namespace) -> Result<()> {
+    let events: Api<Event> = Api::namespaced(namespace.client(), namespace.name());
+    let told = events.list(&ListParams::default().fields("reason=UpdateRehearsed")).await?.items;
+    let [event] = told.as_slice() else { bail!("{} rehearsals were told", told.len()) };
+    println!("{}", event.message.clone().unwrap_or_default());
+    let when = event.event_time.as_ref().map(|time| time.0).context("an Event has a time")?;
+    let pods = members(namespace).await?;
+    let made = |pod: &Pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0.as_second());
+    ensure!(pods.iter().all(|pod| made(pod) >= Some(when.as_second())), "a Pod is older than {when}");
+    Ok(())
+}
+
+/// The backup of the first update is young enough; the settings wait with the image that they came with.
+async fn what_the_new_server_refuses_touches_nothing(scene: &Scene<'_>, image: &str) -> Result<()> {
+    let present = state(scene).await?;
+    let settings = settings(scene).await?;
+    let wish = json!({
+        "image": another_name(scene, "third")?, "update": {"backupMaxAge": "60m"},
+        "mysql": {"config": {"no_such_setting": "1"}},
+    });
+    scene.database.patch_spec(wish).await?;
+    let why = scene.database.until_condition("Progressing", "False", "RehearsalFailed").await?;
+    println!("refused: {why}");
+    ensure!(why.contains("unknown variable 'no_such_setting=1'"), "these are not the server's words: {why}");
+    let back = json!({"image": image, "mysql": {"config": {"no_such_setting": null}}});
+    ensure!(state(scene).await? == present, "the members were touched: {:?}", state(scene).await?);
+    ensure!(self::settings(scene).await? == settings, "the settings of the members were touched");
+    scene.database.patch_spec(back).await?;
+    scene.database.until_condition("Progressing", "False", "Healthy").await?;
+    ensure!(state(scene).await? == present, "the way back touched something");
+    Ok(())
+}
+
+async fn settings(scene: &Scene<'_>) -> Result<Option<BTreeMap<String, String>>> {
+    let namespace = scene.database.namespace;
+    let maps: Api<ConfigMap> = Api::namespaced(namespace.client(), namespace.name());
+    Ok(maps.get("shop-config").await?.data)
+}
+
+/// Without a rehearsal it stops the roll-out at the first replica. The way back makes no backup and touches nobody else.
 async fn an_image_that_does_not_start_is_taken_back(scene: &Scene<'_>, image: &str) -> Result<()> {
     let (before, _) = state(scene).await?;
     scene
         .database
-        .patch_spec(json!({"image": format!("{MYSQL}-absent"), "update": {"backupMaxAge": "60m"}}))
+        .patch_spec(json!({"image": format!("{MYSQL}-absent"), "update": {"backupMaxAge": "60m", "rehearsal": "Skip"}}))
         .await?;
     let message = scene.database.until_condition("Degraded", "True", "ImageUnavailable").await?;
     println!("stopped: {message}");

@@ -168,6 +168,14 @@ impl Settings {
         copied.map_err(|source| SettingsError::KeepConfig { path, source })
     }
 
+    /// Has mysqld read this `my.cnf` in place of the one that is mounted.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn put_my_cnf(&self, text: &str) -> std::io::Result<()> {
+        std::fs::write(self.kept_my_cnf(), text)
+    }
+
     fn kept_my_cnf(&self) -> PathBuf {
         self.run_path.join(MY_CNF)
     }

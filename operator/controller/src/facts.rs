@@ -85,6 +85,7 @@ pub fn backup_seen(backup: &MySQLBackup) -> BackupSeen {
         cluster: status.and_then(|status| status.cluster.clone()),
         location: status.and_then(|status| status.location.clone()),
         gtid_set: status.and_then(|status| status.gtid_set.clone()),
+        encryption: status.and_then(|status| status.encryption.clone()),
     }
 }
 

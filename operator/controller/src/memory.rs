@@ -1,7 +1,7 @@
 //! What is remembered of each cluster between passes. Losing it costs time, never safety.
 
 use jiff::Timestamp;
-use porpoise_core::backup::{FoundSecrets, SecretNeed};
+use porpoise_core::backup::{FoundSecrets, JobView, SecretNeed};
 use porpoise_core::view::{Ages, RestoreLook, Trouble};
 use porpoise_link::client::STATE_LIMIT;
 use std::collections::{BTreeSet, HashMap};
@@ -49,6 +49,8 @@ pub struct Memory {
     pub namespace: Option<(Instant, bool)>,
     /// What a new cluster begins with, and when that was read.
     pub restore: Option<(Instant, RestoreLook)>,
+    /// The Job that tries an update on a copy, and when it was read.
+    pub rehearsal: Option<(Instant, JobView)>,
     /// The Secrets that it takes to archive the binlog.
     pub archive: Option<ArchiveSecrets>,
     /// When an agent did not take what it was told about the archive, and why.

@@ -103,6 +103,14 @@ pub enum BackupJob {
         /// Which.
         location: BackupLocation,
     },
+    /// Fetches a stored backup, and boots and checks it as a member of the wanted image and settings would be.
+    #[serde(rename_all = "camelCase")]
+    Rehearse {
+        /// Which.
+        location: BackupLocation,
+        /// The wanted `my.cnf`.
+        my_cnf: String,
+    },
 }
 
 fn yes() -> bool {
@@ -155,6 +163,14 @@ pub enum JobReport {
     },
     /// Nothing of the backup is left.
     Removed,
+    /// The wanted MySQL runs on the data of the backup.
+    #[serde(rename_all = "camelCase")]
+    Rehearsed {
+        /// Its release.
+        version: String,
+        /// Tables that were checked and are in order.
+        tables: u64,
+    },
     /// It did not work.
     #[serde(rename_all = "camelCase")]
     Failed {

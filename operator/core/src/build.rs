@@ -7,6 +7,7 @@ mod disruption_budget;
 mod metadata;
 mod network_policy;
 mod pod;
+mod rehearsal_job;
 mod service;
 mod service_account;
 mod slice;
@@ -22,6 +23,7 @@ pub use network_policy::network_policy;
 pub use pod::{
     INPUTS_ANNOTATION, PodInputs, RESTART_ANNOTATION, REVISION_ANNOTATION, revision, template_hash,
 };
+pub use rehearsal_job::rehearsal_job;
 pub use service::{members_service, primary_service, replicas_service};
 pub use service_account::service_account;
 pub use slice::primary_slice;

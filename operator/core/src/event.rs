@@ -111,6 +111,8 @@ catalogue! {
     CERTIFICATES_RENEWED, Normal, "CertificatesRenewed", "the certificates were renewed; they end at {until}";
     DELETION_STARTED, Normal, "DeletionStarted", "deletion begins; volumes: {policy}";
     UPDATE_BACKUP_STARTED, Normal, "UpdateBackupStarted", "{backup} is made before members get image {image}";
+    UPDATE_REHEARSAL_STARTED, Normal, "UpdateRehearsalStarted", "Job {job} tries image {image} on a copy of the data, from {backup}";
+    UPDATE_REHEARSED, Normal, "UpdateRehearsed", "MySQL {version} of image {image} runs on a copy of the data, from {backup}, and found {tables} table(s) in order; now the members get it";
     UPDATE_HELD, Warning, "UpdateHeld", "{message}";
     UPDATE_WITHOUT_BACKUP, Warning, "UpdateWithoutBackup", "members go from image {from} to {to} without a backup, since there is no spec.backup";
     FINAL_BACKUP_STARTED, Normal, "FinalBackupStarted", "{backup} is made before the volumes are deleted; the members run on until it is verified, for 10 minutes at most";

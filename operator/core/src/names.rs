@@ -177,6 +177,11 @@ impl ClusterNames {
             later => self.backup(&format!("before-{digest}-{later}")),
         }
     }
+    /// The Job that tries an update on a copy. `digest` tells updates apart, `attempt` counts from 1 on.
+    pub fn rehearsal_job(&self, digest: &str, attempt: i32) -> String {
+        let short: String = digest.chars().take(8).collect();
+        self.backup(&format!("rehearsal-{short}-{attempt}"))
+    }
     /// Instance (and Pod) with this ordinal.
     pub fn instance(&self, ordinal: u32) -> String {
         format!("{}-{ordinal}", self.name)

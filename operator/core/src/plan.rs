@@ -5,6 +5,7 @@ use crate::event::Event;
 use crate::protocol::Order;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -45,6 +46,10 @@ pub struct Plan {
     pub retired_backups: Vec<(String, String)>,
     /// Stored backups that are to be verified now.
     pub verifications: Vec<Verification>,
+    /// The Job that tries an update on a copy, unless it exists already.
+    pub rehearsal: Option<Box<RehearsalWish>>,
+    /// Such Jobs to delete with their Pods, by name and UID.
+    pub stopped_rehearsals: Vec<(String, String)>,
     /// The status to report. Its record fields (term, owner, quorum, primary, operation) equal what is stored unless
     /// `record` changes them.
     pub status: MySQLClusterStatus,
@@ -56,6 +61,17 @@ pub struct Plan {
     pub look_again: Duration,
     /// Why this plan, in a sentence for logs and `explain`.
     pub reason: String,
+}
+
+/// A Job that tries an update on a copy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RehearsalWish {
+    /// The backup it works on, which gives its Pods their identity.
+    pub backup: String,
+    /// That identity.
+    pub account: ServiceAccount,
+    /// The Job.
+    pub job: Job,
 }
 
 /// Metadata to merge into an existing object.

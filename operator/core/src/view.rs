@@ -1,10 +1,10 @@
 //! What the operator sees in one pass. Reading never fails here: a missing thing is data.
 
-use crate::backup::{ArchiveSettings, RestoreSource};
+use crate::backup::{ArchiveSettings, JobView, RestoreSource};
 use crate::protocol::MemberState;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use porpoise_crds::{BackupLocation, BackupPhase, MySQLCluster};
+use porpoise_crds::{BackupEncryption, BackupLocation, BackupPhase, MySQLCluster};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -68,6 +68,8 @@ pub struct BackupSeen {
     pub location: Option<BackupLocation>,
     /// Every transaction it holds, if its status says so.
     pub gtid_set: Option<String>,
+    /// How it is encrypted, if it is.
+    pub encryption: Option<BackupEncryption>,
 }
 
 impl BackupSeen {
@@ -132,8 +134,8 @@ impl Ages {
         self.0.get(&moment).copied().unwrap_or_default()
     }
 
-    /// The moments that decisions count from: an operation, a change of the primary, a request, a lost primary, a deletion,
-    /// and when each Pod became ready or ceased to be.
+    /// The moments that decisions count from: an operation, a change of the primary, a request, a lost primary, a deletion, a
+    /// rehearsal that ended, and when each Pod became ready or ceased to be.
     pub fn moments<'a>(object: &MySQLCluster, pods: impl Iterator<Item = &'a PodView>) -> Vec<Timestamp> {
         let status = object.status.as_ref();
         let operation = status.and_then(|status| status.operation.as_ref()).map(|one| one.started_at.0);
@@ -145,7 +147,9 @@ impl Ages {
         let changes = status.into_iter().flat_map(|status| [&status.last_switchover, &status.last_failover]);
         let changes = changes.flatten().map(|change| change.started_at.0);
         let readiness = pods.filter_map(|pod| pod.ready_changed);
-        [operation, request, writable, deletion]
+        let rehearsal = status.and_then(|status| status.rehearsal.as_ref()?.ended_at.as_ref());
+        let rehearsal = rehearsal.map(|time| time.0);
+        [operation, request, writable, deletion, rehearsal]
             .into_iter()
             .flatten()
             .chain(changes)
@@ -278,6 +282,8 @@ pub struct References {
     pub archive: Option<ArchiveLook>,
     /// Why an agent did not take what it was last told about the archive, in a sentence; absent: it did.
     pub archive_refusal: Option<String>,
+    /// The Job that `status.rehearsal` names, while it runs; absent: it does not exist.
+    pub rehearsal: Option<JobView>,
 }
 
 /// What it takes to archive the binlog.

@@ -93,7 +93,7 @@ async fn attempt(
 }
 
 async fn door(settings: &Settings, donor: &Donor) -> Result<Door, SqlError> {
-    let lost = |reason: String| SqlError::Connect { reason };
+    let lost = |reason: String| SqlError::Connect { reason, number: None };
     let found = timeout(BRIEF, look_up(&donor.host)).await;
     let found = found.map_err(|_| lost(format!("look up {}: no answer", donor.host)))?;
     let found = found.map_err(|error| lost(error.to_string()))?;

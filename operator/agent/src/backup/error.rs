@@ -1,5 +1,6 @@
 //! What can go wrong with a backup.
 
+use super::rehearse::RehearseError;
 use super::unpack::RestoreError;
 use crate::mysql::SqlError;
 use crate::mysql::quote::QuoteError;
@@ -143,6 +144,13 @@ pub enum BackupError {
         /// The server's words.
         verdict: String,
     },
+    /// The update does not work on a copy.
+    #[error("rehearse the update")]
+    RehearseUpdate {
+        /// Cause.
+        #[source]
+        source: Box<RehearseError>,
+    },
     /// Removing failed.
     #[error("remove the backup")]
     RemoveBackup {
@@ -162,6 +170,7 @@ impl BackupError {
             | Self::FindDamage { .. } => true,
             Self::ReadBackup { source } => source.is_for_good(),
             Self::StoreCopy { source } | Self::RemoveBackup { source } => source.is_for_good(),
+            Self::RehearseUpdate { source } => source.is_for_good(),
             _ => false,
         }
     }

@@ -1,6 +1,6 @@
 //! The Job's Pod: reads what it is for, does it, and leaves a report that the operator reads.
 
-use super::{BackupError, Done, carry_out};
+use super::{BackupError, carry_out};
 use crate::logging;
 use crate::settings::Settings;
 use crate::supervise::reap::Reaper;
@@ -13,6 +13,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
+
+/// Bytes of a reason that are told: Kubernetes takes 4 KiB of a report, in which quotes take two each.
+const LONGEST_REASON: usize = 1_500;
 
 /// What the Job's Pod is told by its environment.
 #[derive(clap::Args, Clone, Debug)]
@@ -48,17 +51,22 @@ pub async fn run(settings: JobSettings) -> Result<String, BackupError> {
     outcome.map(|_| text)
 }
 
-fn report(outcome: &Result<Done, BackupError>) -> JobReport {
+fn report(outcome: &Result<JobReport, BackupError>) -> JobReport {
     match outcome {
-        Ok(Done::Stored(summary)) => JobReport::Stored { summary: summary.clone() },
-        Ok(Done::Verified(tables)) => JobReport::Verified { tables: *tables },
-        Ok(Done::Removed) => JobReport::Removed,
-        Err(error) if error.is_damage() => JobReport::Damaged { reason: logging::chain(error) },
-        Err(error) => JobReport::Failed { reason: logging::chain(error), for_good: error.is_for_good() },
+        Ok(report) => report.clone(),
+        Err(error) if error.is_damage() => JobReport::Damaged { reason: reason(error) },
+        Err(error) => JobReport::Failed { reason: reason(error), for_good: error.is_for_good() },
     }
 }
 
-async fn work(settings: &JobSettings) -> Result<Done, BackupError> {
+/// A longer report would be cut off in the middle, and nobody could read it.
+fn reason(error: &BackupError) -> String {
+    let mut reason = logging::chain(error);
+    reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
+    reason
+}
+
+async fn work(settings: &JobSettings) -> Result<JobReport, BackupError> {
     let signals = |source| BackupError::HandleSignals { source };
     let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
     let reaper = Reaper::start().map_err(signals)?;

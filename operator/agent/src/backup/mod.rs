@@ -1,20 +1,22 @@
 //! Backups: what a Job's Pod does, and how a stored backup becomes a member's data.
 //!
 //! `job` reads the wish and leaves the report; `copy` takes the data, `check` finds it in order, `compare` finds it the same as
-//! at the donor, whose binlog `written` reads, the vault stores it;
-//! `stored` verifies what was stored before; `unpack` is the way back, and `replay` goes on from there to a point in time.
+//! at the donor, whose binlog `written` reads, the vault stores it; `stored` verifies what was stored before; `rehearse` tries an
+//! update on it; `unpack` is the way back, and `replay` goes on from there to a point in time.
 
 mod check;
 mod compare;
 mod copy;
 mod error;
 pub mod job;
+mod rehearse;
 mod replay;
 mod stored;
 pub mod unpack;
 mod written;
 
 pub use error::BackupError;
+pub use rehearse::RehearseError;
 
 use crate::settings::Settings;
 use crate::supervise::reap::Reaper;
@@ -22,7 +24,7 @@ use crate::supervise::staging::Staging;
 use crate::vault::{Cargo, Vault, VaultError};
 use check::Found;
 use porpoise_core::backup::{
-    About, BackupJob, Compared, Donor, LONGEST_GTID_TEXT, Manifest, Summary, TargetSecrets,
+    About, BackupJob, Compared, Donor, JobReport, LONGEST_GTID_TEXT, Manifest, Summary, TargetSecrets,
 };
 use porpoise_crds::BackupLocation;
 use std::path::Path;
@@ -37,24 +39,13 @@ struct Wish<'a> {
     compare: bool,
 }
 
-/// What a Job did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Done {
-    /// A backup is stored: its measure.
-    Stored(Summary),
-    /// A stored backup is in order, with so many tables.
-    Verified(u64),
-    /// A stored backup is removed.
-    Removed,
-}
-
 /// Does what the Job is for.
 async fn carry_out(
     settings: &Settings,
     reaper: &Reaper,
     job: &BackupJob,
     secrets: &TargetSecrets,
-) -> Result<Done, BackupError> {
+) -> Result<JobReport, BackupError> {
     let storing = |source| BackupError::StoreCopy { source };
     match job {
         BackupJob::Store { location, about, donors, key_name, max_bytes_per_second, verify, compare } => {
@@ -68,16 +59,23 @@ async fn carry_out(
                 verify: *verify,
                 compare: *compare,
             };
-            store(settings, reaper, &vault, &wish).await.map(Done::Stored)
+            let summary = store(settings, reaper, &vault, &wish).await?;
+            Ok(JobReport::Stored { summary })
         }
         BackupJob::Verify { location } => {
-            stored::check(settings, reaper, location, secrets).await.map(Done::Verified)
+            let tables = stored::check(settings, reaper, location, secrets).await?;
+            Ok(JobReport::Verified { tables })
         }
         BackupJob::Remove { location } => {
             let removing = |source| BackupError::RemoveBackup { source };
             let vault = Vault::open(&location.target, secrets).map_err(removing)?;
             vault.remove(&location.path).await.map_err(removing)?;
-            Ok(Done::Removed)
+            Ok(JobReport::Removed)
+        }
+        BackupJob::Rehearse { location, my_cnf } => {
+            let found = rehearse::update(settings, reaper, location, my_cnf, secrets).await;
+            let found = found.map_err(|source| BackupError::RehearseUpdate { source: Box::new(source) })?;
+            Ok(JobReport::Rehearsed { version: found.version, tables: found.tables })
         }
     }
 }

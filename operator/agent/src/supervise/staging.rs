@@ -37,7 +37,7 @@ pub enum StagingError {
     BootCopy {
         /// How it ended.
         how: String,
-        /// Its last error, if it told one.
+        /// Its last errors, if it told any.
         last: String,
     },
     /// It does not answer.
@@ -48,7 +48,7 @@ pub enum StagingError {
     StopServer {
         /// How it ended.
         how: String,
-        /// Its last error, if it told one.
+        /// Its last errors, if it told any.
         last: String,
     },
 }
@@ -85,7 +85,7 @@ impl Staging {
         match timeout(BOOT, server.until_it_answers()).await {
             Ok(None) => Ok(server),
             Ok(Some(how)) => {
-                let last = server.last_error().await;
+                let last = server.last_errors().await;
                 Err(StagingError::BootCopy { how, last })
             }
             Err(_) => Err(StagingError::AwaitServer),
@@ -112,7 +112,7 @@ impl Staging {
         if how == "exited with status 0" {
             return Ok(());
         }
-        let last = self.last_error().await;
+        let last = self.last_errors().await;
         Err(StagingError::StopServer { how, last })
     }
 
@@ -128,9 +128,9 @@ impl Staging {
         }
     }
 
-    async fn last_error(&mut self) -> String {
+    async fn last_errors(&mut self) -> String {
         match self.relay.take() {
-            Some(relay) => relay.suffix().await,
+            Some(relay) => relay.errors().await,
             None => String::new(),
         }
     }

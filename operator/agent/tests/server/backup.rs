@@ -10,6 +10,7 @@ use porpoise_core::gtid::GtidSet;
 use porpoise_core::protocol::{Action, MemberState, OrderAnswer};
 use porpoise_crds::{BackupLocation, BackupTarget};
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
@@ -128,6 +129,11 @@ impl Job {
         let failed = matches!(report, JobReport::Failed { .. } | JobReport::Damaged { .. });
         assert_eq!(ended.success(), !failed, "{report:?}");
         report
+    }
+
+    /// One of its directories.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
     }
 
     pub fn log(&self) -> String {

@@ -15,6 +15,7 @@ mod governor;
 mod hazards;
 mod leaving;
 mod passwords;
+mod rehearsal;
 mod rejoin;
 mod speed;
 mod sql;

@@ -9,6 +9,7 @@ mod finalizer;
 mod metadata;
 mod orders;
 mod record;
+mod rehearsal;
 mod secrets;
 mod subset;
 
@@ -83,6 +84,7 @@ impl<'a> Pass<'a> {
         outcome.collect_all(self.delete(plan).await);
         outcome.collect_all(self.annotate_claims(plan).await);
         outcome.collect_all(self.keep_backups(plan).await);
+        outcome.collect_all(self.keep_rehearsal(plan).await);
     }
 
     /// What follows from a record that stands. The nodes learn of the new endpoint while its member gets ready.

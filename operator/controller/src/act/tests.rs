@@ -13,7 +13,7 @@ use porpoise_crds::FINALIZER;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-fn observation(freshness: Freshness) -> Observation {
+pub(super) fn observation(freshness: Freshness) -> Observation {
     let view = ClusterView {
         now: jiff::Timestamp::now(),
         ages: porpoise_core::view::Ages::default(),

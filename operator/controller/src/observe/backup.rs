@@ -22,7 +22,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 /// More Pods than a Job ever has.
-const MOST_PODS: u32 = 50;
+pub(super) const MOST_PODS: u32 = 50;
 
 /// Observes one backup.
 pub async fn backup(context: &Context, object: &MySQLBackup) -> Result<BackupView, ObserveError> {
@@ -163,7 +163,7 @@ fn unread<K: Resource<DynamicType = ()>>(name: &str, source: CallError) -> Obser
     ObserveError::ReadObject { title: format!("{} {name}", K::kind(&())), source }
 }
 
-fn state(job: &Job) -> JobState {
+pub(super) fn state(job: &Job) -> JobState {
     let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
     for condition in conditions.filter(|condition| condition.status == "True") {
         match condition.type_.as_str() {
@@ -179,7 +179,7 @@ fn state(job: &Job) -> JobState {
 }
 
 /// The termination message of the Pod that ended last.
-fn last_words(pods: &[Pod]) -> String {
+pub(super) fn last_words(pods: &[Pod]) -> String {
     let ended = pods.iter().flat_map(containers).filter_map(|container| {
         let ended = container.state.as_ref()?.terminated.as_ref()?;
         Some((ended.finished_at.as_ref().map(|time| time.0), ended.message.clone().unwrap_or_default()))
@@ -192,7 +192,7 @@ fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
 }
 
 /// What holds a Pod up: no node takes it, or a container waits for something that is wrong.
-fn trouble(pod: &Pod) -> Option<String> {
+pub(super) fn trouble(pod: &Pod) -> Option<String> {
     let status = pod.status.as_ref()?;
     let unscheduled = status.conditions.iter().flatten().find(|condition| {
         condition.type_ == "PodScheduled"

@@ -5,6 +5,7 @@ mod backup;
 mod members;
 mod named;
 mod references;
+mod rehearsal;
 mod restore;
 mod troubles;
 

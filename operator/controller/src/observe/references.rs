@@ -15,13 +15,14 @@ use std::str::FromStr;
 use crate::kinds::OwnedKind;
 
 pub(super) async fn look(context: &Context, object: &MySQLCluster) -> References {
-    let (config_map, tls_secret_keys, storage_class_exists, taken_names, restore, archive) = tokio::join!(
+    let (config_map, tls_secret_keys, storage_class_exists, taken_names, restore, archive, rehearsal) = tokio::join!(
         config_map(context, object),
         tls_secret_keys(context, object),
         storage_class_exists(context, object),
         taken_names(context, object),
         super::restore::look(context, object),
         super::archive::look(context, object),
+        super::rehearsal::look(context, object),
     );
     let (archive, archive_refusal) = archive;
     References {
@@ -32,6 +33,7 @@ pub(super) async fn look(context: &Context, object: &MySQLCluster) -> References
         restore,
         archive,
         archive_refusal,
+        rehearsal,
     }
 }
 

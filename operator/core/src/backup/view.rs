@@ -89,12 +89,8 @@ impl JobView {
     pub fn failure(&self) -> Option<String> {
         match (self.report(), &self.state) {
             (Some(JobReport::Failed { reason, .. } | JobReport::Damaged { reason }), _) => Some(reason),
-            (Some(JobReport::Stored { .. } | JobReport::Verified { .. } | JobReport::Removed), state) => {
-                match state {
-                    JobState::Failed { message } => Some(message.clone()),
-                    JobState::Active | JobState::Complete => None,
-                }
-            }
+            (Some(_), JobState::Failed { message }) => Some(message.clone()),
+            (Some(_), _) => None,
             (None, JobState::Failed { message }) if self.words.trim().is_empty() => Some(message.clone()),
             (None, _) => {
                 let last = self.words.trim().lines().next_back();

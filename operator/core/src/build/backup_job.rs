@@ -1,4 +1,5 @@
-//! The Jobs of a `MySQLBackup` (A32): one stores it, one verifies what is stored, one removes it.
+//! The Jobs of a `MySQLBackup` (A32): one stores it, one verifies what is stored, one removes it. What they share with other Jobs
+//! that work on a stored backup is here too.
 
 use super::metadata::texts;
 use super::pod::{container, placement, security_context, volumes};
@@ -23,7 +24,7 @@ const RETRIES: i32 = 3;
 /// A finished Job is kept this long, for its log. The record outlives it.
 const KEPT: Duration = Duration::from_hours(24);
 /// Longest time for storing, and for verifying: a volume of terabytes over a slow line.
-const STORING: Duration = Duration::from_hours(24);
+pub(super) const STORING: Duration = Duration::from_hours(24);
 /// Longest time for removing.
 const REMOVING: Duration = Duration::from_mins(10);
 
@@ -125,7 +126,13 @@ fn name(backup: &MySQLBackup) -> String {
     backup.metadata.name.clone().unwrap_or_default()
 }
 
-fn job(backup: &MySQLBackup, home: &JobHome<'_>, name: String, pod: PodSpec, longest: Duration) -> Job {
+pub(super) fn job(
+    backup: &MySQLBackup,
+    home: &JobHome<'_>,
+    name: String,
+    pod: PodSpec,
+    longest: Duration,
+) -> Job {
     let labels = job_labels(backup, home);
     Job {
         metadata: ObjectMeta {
@@ -150,9 +157,9 @@ fn job(backup: &MySQLBackup, home: &JobHome<'_>, name: String, pod: PodSpec, lon
 }
 
 /// A volume and where it is mounted.
-type Part = (Volume, VolumeMount);
+pub(super) type Part = (Volume, VolumeMount);
 
-fn pod_spec(
+pub(super) fn pod_spec(
     backup: &MySQLBackup,
     home: &JobHome<'_>,
     work: &BackupJob,
@@ -221,7 +228,7 @@ fn common_parts() -> Vec<Part> {
 }
 
 /// What it takes to copy a member and to boot the copy.
-fn store_parts(cluster: &Cluster, encryption: Option<&BackupEncryption>) -> Vec<Part> {
+pub(super) fn store_parts(cluster: &Cluster, encryption: Option<&BackupEncryption>) -> Vec<Part> {
     let own = &cluster.names;
     let mut parts = vec![
         (staging(cluster), volumes::mount(STAGING_VOLUME, names::VOLUME_PATH)),
@@ -246,9 +253,11 @@ fn store_parts(cluster: &Cluster, encryption: Option<&BackupEncryption>) -> Vec<
 }
 
 /// What it takes to reach the store.
-fn target_parts(work: &BackupJob) -> Vec<Part> {
-    let (BackupJob::Store { location, .. } | BackupJob::Verify { location } | BackupJob::Remove { location }) =
-        work;
+pub(super) fn target_parts(work: &BackupJob) -> Vec<Part> {
+    let (BackupJob::Store { location, .. }
+    | BackupJob::Verify { location }
+    | BackupJob::Remove { location }
+    | BackupJob::Rehearse { location, .. }) = work;
     location.target.place().iter().flat_map(place_parts).collect()
 }
 

@@ -49,6 +49,7 @@ pub(super) fn plan(cluster: &Cluster, view: &ClusterView, mut plan: Plan) -> Pla
     backups::plan(cluster, view, &mut plan);
     archive::plan(cluster, view, &mut plan);
     status::report(cluster, view, &step, &mut plan);
+    let soon = hold.as_ref().map_or(CALM, Hold::look_again);
     if let Some(hold) = hold {
         update_gate::tell(view, hold, &mut plan);
     }
@@ -58,7 +59,7 @@ pub(super) fn plan(cluster: &Cluster, view: &ClusterView, mut plan: Plan) -> Pla
     }
     let halted = step.halt.is_some() && step.record.is_none() && step.orders.is_empty();
     let rests = (halted || plan.status.phase.is_some_and(super::is_resting)) && !step.awaits;
-    plan.look_again = if rests { CALM } else { BUSY };
+    plan.look_again = if rests { CALM.min(soon) } else { BUSY };
     plan
 }
 
@@ -112,10 +113,10 @@ fn objects(cluster: &Cluster, view: &ClusterView, step: &Step, plan: &mut Plan) 
     let mut stateful_set =
         build::stateful_set(cluster, &inputs, replicas(cluster, view), view.stateful_set.as_ref());
     let hold = update_gate::pass(cluster, view, &mut stateful_set, plan);
-    let mut objects = vec![
-        Desired::ConfigMap(Box::new(build::config_map(cluster, &stateful_set))),
-        Desired::ServiceAccount(Box::new(build::service_account(cluster))),
-    ];
+    let mut objects = vec![Desired::ServiceAccount(Box::new(build::service_account(cluster)))];
+    if !hold.as_ref().is_some_and(Hold::keeps_settings) {
+        objects.insert(0, Desired::ConfigMap(Box::new(build::config_map(cluster, &stateful_set))));
+    }
     match build::network_policy(cluster) {
         Some(policy) => objects.push(Desired::NetworkPolicy(Box::new(policy))),
         None => plan.deletions.push(Deletion::NetworkPolicy { name: cluster.names.cluster().to_owned() }),

@@ -20,6 +20,7 @@ mod living;
 mod mending;
 mod patience;
 mod quorum;
+mod rehearsal;
 mod reign;
 mod rejoin;
 mod release;
@@ -44,9 +45,10 @@ const QUIET: Duration = Duration::from_mins(5);
 
 /// Decides everything that is done for one cluster in one pass.
 pub fn plan(view: &ClusterView, settings: &Settings) -> Plan {
-    let base =
+    let mut base =
         Plan { status: view.object.status.clone().unwrap_or_default(), look_again: QUIET, ..Plan::default() };
     if view.object.metadata.deletion_timestamp.is_some() {
+        rehearsal::forget(view, &mut base);
         let names = ClusterNames::new(&name(view), &namespace(view));
         return deletion::plan(view, settings, &names, base);
     }

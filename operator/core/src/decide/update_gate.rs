@@ -1,10 +1,12 @@
-//! The gate before members get another image: a verified backup must stand first (D15), and data never goes back to an older
-//! release series (D40).
+//! The gate before members get another image: a verified backup must stand first and the update work on a copy of it (D15), and
+//! data never goes back to an older release series (D40).
 //!
 //! While it is closed the template of the `StatefulSet` keeps the image that runs, and a Pod that restarts by itself starts
-//! that one. Everything else of the template passes.
+//! that one. Where the update is tried on a copy first, the whole template waits, with the settings that belong to it; else
+//! everything but the image passes.
 
 use super::backups::wish;
+use super::rehearsal::{self, Trial};
 use super::status;
 use crate::build::{self, INPUTS_ANNOTATION, PodInputs};
 use crate::condition::{ConditionType, News};
@@ -15,6 +17,10 @@ use crate::validate::{Cluster, release};
 use crate::view::{BackupOrigin, BackupSeen, ClusterView};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use porpoise_crds::{BackupBefore, BackupPhase, Phase, VERSIONS};
+use std::time::Duration;
+
+/// Pause between looks at a Job that nothing tells of.
+const SOON: Duration = Duration::from_secs(3);
 
 /// Why the gate is closed.
 pub(super) struct Hold {
@@ -23,6 +29,31 @@ pub(super) struct Hold {
     /// Something more happens by itself.
     goes_on: bool,
     message: String,
+    /// A Job tries the update, or will.
+    is_tried: bool,
+    /// The settings wait with the image.
+    keeps_settings: bool,
+}
+
+impl Hold {
+    fn new(reason: &'static str, goes_on: bool, message: String) -> Self {
+        Self { reason, goes_on, message, is_tried: false, keeps_settings: false }
+    }
+
+    /// One because of a rehearsal.
+    pub(super) fn of_rehearsal(reason: &'static str, goes_on: bool, message: String) -> Self {
+        Self { is_tried: true, ..Self::new(reason, goes_on, message) }
+    }
+
+    /// Whether the stored settings must stay as they are: the template that they are for stays.
+    pub(super) fn keeps_settings(&self) -> bool {
+        self.keeps_settings
+    }
+
+    /// When to look again, at the latest.
+    pub(super) fn look_again(&self) -> Duration {
+        if self.is_tried { SOON } else { Duration::MAX }
+    }
 }
 
 /// Lets `wanted` pass, or puts the image that runs into it and says why.
@@ -40,11 +71,35 @@ pub(super) fn pass(
     let from = view.stateful_set.as_ref().and_then(image).or_else(|| of_primary.clone())?;
     // What the primary runs its data is good for: the way back from an image that does not work needs nothing.
     if from == to || of_primary.as_ref() == Some(&to) {
+        rehearsal::forget(view, plan);
         return None;
     }
-    let hold = no_way(cluster, view, &from, &to).or_else(|| no_backup(cluster, view, &from, &to, plan))?;
-    keep_image(cluster, view, &from, wanted);
+    if let Some(hold) = no_way(cluster, view, &from, &to) {
+        rehearsal::forget(view, plan);
+        keep_image(cluster, view, &from, wanted);
+        return Some(hold);
+    }
+    let trial = Trial::of(cluster, view, &from, &to);
+    match &trial {
+        Some(trial) => trial.forget_others(plan),
+        None => rehearsal::forget(view, plan),
+    }
+    let hold = no_backup(cluster, view, &from, &to, trial.as_ref(), plan);
+    let mut hold = hold.or_else(|| trial.as_ref()?.hold(plan))?;
+    let same = keep_image(cluster, view, &from, wanted);
+    // What is tried together reaches the members together: settings for the new release are not for the old one.
+    if trial.is_some() && !same {
+        hold.keeps_settings = keep_template(view, wanted);
+    }
     Some(hold)
+}
+
+/// Puts the stored template into the wanted one; false if there is none.
+fn keep_template(view: &ClusterView, wanted: &mut StatefulSet) -> bool {
+    let stored = view.stateful_set.as_ref().and_then(|set| set.spec.as_ref()).map(|spec| &spec.template);
+    let (Some(spec), Some(stored)) = (&mut wanted.spec, stored) else { return false };
+    spec.template = stored.clone();
+    true
 }
 
 fn image(set: &StatefulSet) -> Option<String> {
@@ -67,10 +122,17 @@ fn no_way(cluster: &Cluster, view: &ClusterView, from: &str, to: &str) -> Option
     let image = cluster.spec.image.as_deref()?;
     let (reason, why) = release::no_way(series(view)?, release::series_of_image(image)?)?;
     let message = format!("members keep image {from} and do not get {to}: {why}");
-    Some(Hold { reason, goes_on: false, message })
+    Some(Hold::new(reason, false, message))
 }
 
-fn no_backup(cluster: &Cluster, view: &ClusterView, from: &str, to: &str, plan: &mut Plan) -> Option<Hold> {
+fn no_backup(
+    cluster: &Cluster,
+    view: &ClusterView,
+    from: &str,
+    to: &str,
+    trial: Option<&Trial<'_>>,
+    plan: &mut Plan,
+) -> Option<Hold> {
     match (cluster.spec.update.backup_before, &cluster.spec.backup) {
         (BackupBefore::Skip, _) => None,
         // Required without a target is refused by validation.
@@ -81,14 +143,16 @@ fn no_backup(cluster: &Cluster, view: &ClusterView, from: &str, to: &str, plan: 
         (BackupBefore::IfConfigured | BackupBefore::Required, Some(_)) => {
             let born = view.object.metadata.creation_timestamp.as_ref().map(|time| time.0);
             let will_do = |backup: &BackupSeen| backup.is_fresh(born, cluster.backup_max_age, view.now);
-            let stands = view.backups.values().any(will_do);
+            // A rehearsal may take longer than a backup is young.
+            let stands = view.backups.values().any(will_do) || trial.is_some_and(Trial::has_backup);
             (!stands).then(|| hold(cluster, view, from, to, plan))
         }
     }
 }
 
-/// The template of the same wish with the image that runs; the stored one as it is, when nothing else of the wish is new.
-fn keep_image(cluster: &Cluster, view: &ClusterView, from: &str, wanted: &mut StatefulSet) {
+/// The template of the same wish with the image that runs; the stored one as it is, when nothing else of the wish is new: then
+/// true.
+fn keep_image(cluster: &Cluster, view: &ClusterView, from: &str, wanted: &mut StatefulSet) -> bool {
     let inputs = PodInputs::of(&view.object);
     let held = with_image(cluster, series(view), Some(from));
     let replicas = wanted.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or_default();
@@ -99,9 +163,7 @@ fn keep_image(cluster: &Cluster, view: &ClusterView, from: &str, wanted: &mut St
     });
     let same =
         wishes(cluster, from).any(|wish| Some(build::template_hash(&wish, &inputs).as_str()) == of_stored);
-    if let (true, Some(spec), Some(stored)) = (same, &mut wanted.spec, stored) {
-        spec.template = stored.clone();
-    }
+    same && keep_template(view, wanted)
 }
 
 /// Every wish that differs from this one in the image only and may have brought the one that runs.
@@ -124,7 +186,7 @@ fn with_image(cluster: &Cluster, series: Option<(u32, u32)>, image: Option<&str>
 }
 
 fn hold(cluster: &Cluster, view: &ClusterView, from: &str, to: &str, plan: &mut Plan) -> Hold {
-    let waiting = |message: String| Hold { reason: "BackupRequired", goes_on: true, message };
+    let waiting = |message: String| Hold::new("BackupRequired", true, message);
     if cluster.spec.hibernated {
         return waiting(format!(
             "image {to} needs a backup first, which is made when the cluster wakes with {from}"
@@ -147,7 +209,7 @@ fn hold(cluster: &Cluster, view: &ClusterView, from: &str, to: &str, plan: &mut 
         "members keep image {from}, since backup {name} failed: {why}. Delete {name} to try again, make another MySQLBackup of \
          this cluster, or set spec.update.backupBefore: Skip"
     );
-    Hold { reason: "BackupFailed", goes_on: false, message }
+    Hold::new("BackupFailed", false, message)
 }
 
 /// The newest backup for this image, or the name of the next one: those that were good and became too old do not count.
@@ -186,5 +248,9 @@ pub(super) fn tell(view: &ClusterView, hold: Hold, plan: &mut Plan) {
 
 fn is_told(view: &ClusterView, hold: &Hold) -> bool {
     let mut told = view.object.status.iter().flat_map(|status| &status.conditions);
-    told.any(|one| one.type_ == "Progressing" && one.reason == hold.reason && one.message == hold.message)
+    // Kubernetes finds ever new words for one trouble.
+    let gist = |message: &str| message.split(';').next().map(str::to_owned);
+    told.any(|one| {
+        one.type_ == "Progressing" && one.reason == hold.reason && gist(&one.message) == gist(&hold.message)
+    })
 }

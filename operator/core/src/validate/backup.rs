@@ -6,7 +6,7 @@ use crate::gtid::GtidSet;
 use crate::schedule::{Schedule, ScheduleError};
 use porpoise_crds::{
     Backup, BackupBefore, BackupTarget, BackupVerification, Bootstrap, DeletionPolicy, MySQLClusterSpec,
-    PointInTime, Retention, VerificationMode,
+    PointInTime, Rehearsal, Retention, VerificationMode,
 };
 use std::time::Duration;
 
@@ -162,7 +162,15 @@ fn before_update(spec: &MySQLClusterSpec) -> Vec<Problem> {
     });
     let age = &spec.update.backup_max_age;
     let age = within("spec.update.backupMaxAge", age, YOUNGEST, OLDEST, "1m to 1440m");
-    missing.into_iter().chain(age).collect()
+    missing.into_iter().chain(rehearsal(spec)).chain(age).collect()
+}
+
+fn rehearsal(spec: &MySQLClusterSpec) -> Option<Problem> {
+    let has_backup = spec.backup.is_some() && spec.update.backup_before != BackupBefore::Skip;
+    let message = "Required needs a backup to rehearse on: name a target in spec.backup and choose backupBefore: IfConfigured or \
+                   Required, or choose rehearsal: IfConfigured or Skip";
+    (spec.update.rehearsal == Rehearsal::Required && !has_backup)
+        .then(|| Problem::new("spec.update.rehearsal", "BackupMissing", message))
 }
 
 #[cfg(test)]

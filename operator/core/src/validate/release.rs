@@ -25,8 +25,13 @@ fn version(spec: &MySQLClusterSpec, stored: &Stored) -> Option<Problem> {
     Some(Problem::new("spec.version", reason, message))
 }
 
-/// Why data of one release series cannot be opened by another: a reason for conditions, and a sentence. From the oldest of
-/// [`VERSIONS`] on, each leads to the next and none leads back.
+/// Series that every way to a newer one goes through, oldest first: long-term support, and 8.0 before there was such a thing.
+const STATIONS: [(u32, u32); 3] = [(8, 0), (8, 4), (9, 7)];
+
+/// Why data of one release series cannot be opened by another: a reason for conditions, and a sentence. Any series leads to the
+/// next station and to all before it, none beyond it, and none back. Of what comes after the last station nothing is known yet.
+///
+/// Source: MySQL 9.7 Reference Manual, "Upgrade Paths", and "MySQL Releases: Innovation and LTS".
 pub(crate) fn no_way(from: (u32, u32), to: (u32, u32)) -> Option<(&'static str, String)> {
     let text = |(major, minor): (u32, u32)| format!("{major}.{minor}");
     let (now, wanted) = (text(from), text(to));
@@ -37,17 +42,18 @@ pub(crate) fn no_way(from: (u32, u32), to: (u32, u32)) -> Option<(&'static str, 
         );
         return Some(("Downgrade", message));
     }
-    let place = |series: &str| VERSIONS.iter().position(|known| *known == series);
-    let next = place(&now)? + 1;
-    let message = || format!("MySQL {now} leads to {} first, and from there to {wanted}", VERSIONS[next]);
-    (place(&wanted)? > next).then(|| ("UpdatePath", message()))
+    let next = STATIONS.into_iter().find(|station| *station > from)?;
+    let station = text(next);
+    let message =
+        || format!("the data is of MySQL {now}; update it to {station} first, and from there to {wanted}");
+    (to > next).then(|| ("UpdatePath", message()))
 }
 
 /// Release series of an image, if its tag tells a known one, such as `mysql:9.7.4`. People number their own images too.
 pub(crate) fn series_of_image(image: &str) -> Option<(u32, u32)> {
     let name = image.split('@').next()?.rsplit('/').next()?;
     let series = series_of(name.split_once(':')?.1)?;
-    VERSIONS.iter().any(|known| series_of(known) == Some(series)).then_some(series)
+    STATIONS.contains(&series).then_some(series)
 }
 
 fn image_text(spec: &MySQLClusterSpec) -> Option<Problem> {
@@ -86,13 +92,35 @@ mod tests {
             ((9, 7), (9, 7), None),
             ((9, 7), (8, 4), Some("Downgrade")),
             ((8, 4), (8, 0), Some("Downgrade")),
-            // Nothing is known of the ways of other series.
+            ((9, 3), (9, 1), Some("Downgrade")),
+            // Innovation releases lie between two stations.
+            ((8, 4), (9, 3), None),
+            ((9, 3), (9, 5), None),
             ((9, 3), (9, 7), None),
+            ((8, 0), (8, 3), None),
+            ((8, 0), (8, 4), None),
+            ((8, 0), (9, 7), Some("UpdatePath")),
+            ((8, 3), (9, 0), Some("UpdatePath")),
+            ((5, 7), (8, 4), Some("UpdatePath")),
+            ((9, 5), (10, 0), Some("UpdatePath")),
+            // Nothing is known of the ways beyond.
+            ((9, 7), (10, 3), None),
         ] {
             assert_eq!(no_way(from, to).map(|(reason, _)| reason), want, "{from:?} to {to:?}");
         }
         let (_, message) = no_way((9, 7), (8, 4)).unwrap();
         assert!(message.contains("restore a backup into a new cluster"), "{message}");
+        for (from, to, first) in [((8, 0), (9, 7), "8.4 first"), ((9, 5), (10, 0), "9.7 first")] {
+            let (_, message) = no_way(from, to).unwrap();
+            assert!(message.contains(first), "{message}");
+        }
+    }
+
+    #[test]
+    fn every_series_that_can_be_chosen_is_a_station() {
+        for version in VERSIONS {
+            assert!(STATIONS.contains(&series_of(version).unwrap()), "{version}");
+        }
     }
 
     #[test]
@@ -101,6 +129,7 @@ mod tests {
             ("mysql:9.7", Some((9, 7))),
             ("registry.example:5000/our/mysql:8.4.6-oraclelinux9", Some((8, 4))),
             ("mysql:8.4.6@sha256:abc", Some((8, 4))),
+            ("mysql:8.0.40", Some((8, 0))),
             ("registry.example:5000/mysql", None),
             ("registry.example/mysql:1.0", None),
             ("mysql@sha256:abc", None),

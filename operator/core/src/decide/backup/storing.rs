@@ -225,6 +225,7 @@ fn follow(view: &BackupView, job: &JobView, mut plan: BackupPlan) -> BackupPlan 
                 JobReport::Verified { .. }
                 | JobReport::Damaged { .. }
                 | JobReport::Removed
+                | JobReport::Rehearsed { .. }
                 | JobReport::Failed { .. },
             )
             | None,

@@ -10,6 +10,7 @@ mod final_backup;
 mod found;
 mod lifecycle;
 mod protocol;
+mod rehearsal;
 mod rejoin;
 mod releases;
 mod restore;

@@ -12,7 +12,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use porpoise_crds::{BackupBefore, BackupPhase, Phase, VersionStatus};
+use porpoise_crds::{BackupBefore, BackupPhase, Phase, Rehearsal, VersionStatus};
 use serde_json::json;
 
 const OLD: &str = "mysql:9.7";
@@ -26,6 +26,8 @@ fn updating() -> ClusterView {
     view.object.metadata.creation_timestamp = Some(Time("2026-11-01T00:00:00Z".parse().unwrap()));
     view.object.spec.backup = serde_json::from_value(json!({"target": {"s3": {"bucket": "safe"}}})).unwrap();
     view.object.spec.image = Some(NEW.to_owned());
+    // What is tried on a copy first is in `rehearsal`.
+    view.object.spec.update.rehearsal = Rehearsal::Skip;
     view
 }
 
@@ -67,6 +69,7 @@ fn seen(view: &ClusterView, phase: BackupPhase, minutes_ago: i64) -> BackupSeen 
         cluster: None,
         location: None,
         gtid_set: None,
+        encryption: None,
     }
 }
 

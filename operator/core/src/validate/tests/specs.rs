@@ -102,6 +102,10 @@ fn update_table() {
             json!({"update": {"backupBefore": "Required"}}),
             ("spec.update.backupBefore", "BackupMissing", "needs spec.backup"),
         ),
+        (
+            json!({"update": {"rehearsal": "Required"}}),
+            ("spec.update.rehearsal", "BackupMissing", "name a target in spec.backup"),
+        ),
         (json!({"update": {"backupMaxAge": "0s"}}), ("spec.update.backupMaxAge", "InvalidDuration", "1m to")),
         (
             json!({"update": {"backupMaxAge": "1441m"}}),
