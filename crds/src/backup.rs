@@ -160,14 +160,6 @@ pub enum BackupSource {
     Primary,
 }
 
-/// How a new cluster comes by its first data. Only at creation.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Bootstrap {
-    /// From a backup.
-    pub restore: Restore,
-}
-
 /// Which backup a new cluster begins with.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
 #[serde(rename_all = "camelCase")]

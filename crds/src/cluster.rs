@@ -3,7 +3,8 @@
 // The schema derive repeats each struct inside a function.
 #![allow(unreachable_pub)]
 
-use crate::backup::{Backup, Bootstrap};
+use crate::backup::Backup;
+use crate::bootstrap::Bootstrap;
 use crate::fields::{
     Durability, Failover, Mysql, NetworkPolicy, Pod, Resources, Services, Storage, Switchover, Tls,
 };
@@ -51,7 +52,8 @@ use serde::{Deserialize, Serialize};
     validation = Rule::new(
         "!has(self.spec.switchover) || !has(self.spec.switchover.target) || self.spec.switchover.target.startsWith(self.metadata.name + '-')"
     )
-    .message("spec.switchover.target must be an instance of this cluster, such as NAME-1")
+    .message("spec.switchover.target must be an instance of this cluster, such as NAME-1"),
+    validation = bootstrap_is_kept()
 )]
 #[x_kube(
     validation = no_downgrade(),
@@ -63,10 +65,7 @@ use serde::{Deserialize, Serialize};
         .field_path(".update.backupBefore"),
     validation = Rule::new("!has(self.update) || !has(self.update.rehearsal) || self.update.rehearsal != 'Required' || (has(self.backup) && (!has(self.update.backupBefore) || self.update.backupBefore != 'Skip'))")
         .message("rehearsal: Required needs a backup to rehearse on: name a target in spec.backup and choose backupBefore: IfConfigured or Required, or choose rehearsal: IfConfigured or Skip")
-        .field_path(".update.rehearsal"),
-    validation = Rule::new("!has(self.bootstrap) || (has(oldSelf.bootstrap) && self.bootstrap == oldSelf.bootstrap)")
-        .message("bootstrap counts only when a cluster is made; make a new cluster to restore into")
-        .field_path(".bootstrap")
+        .field_path(".update.rehearsal")
 )]
 pub struct MySQLClusterSpec {
     /// Number of MySQL instances, 1 to 9. Default 3. A change adds or removes one member at a time.
@@ -161,6 +160,19 @@ fn no_downgrade() -> Rule {
             "MySQL cannot go back to an older release series; restore a backup into a new cluster instead",
         )
         .field_path(".version")
+}
+
+/// What a cluster began with stays, or goes. Until the first claim is recorded nobody was promised anything: statements that
+/// fail may be corrected, and a clone may be taken from another cluster.
+fn bootstrap_is_kept() -> Rule {
+    let same = "self.spec.bootstrap == oldSelf.spec.bootstrap";
+    let founded = "has(oldSelf.status) && has(oldSelf.status.quorum)";
+    let restores = "has(self.spec.bootstrap.restore) || has(oldSelf.spec.bootstrap.restore)";
+    Rule::new(format!(
+        "!has(self.spec.bootstrap) || (has(oldSelf.spec.bootstrap) && ({same} || !(({founded}) || {restores})))"
+    ))
+    .message("bootstrap counts only when a cluster is made; make a new cluster to begin in another way")
+    .field_path(".spec.bootstrap")
 }
 
 impl Default for MySQLClusterSpec {

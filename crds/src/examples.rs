@@ -2,9 +2,9 @@
 
 use crate::{
     Backup, BackupDeletionPolicy, BackupEncryption, BackupLocation, BackupSource, BackupTarget,
-    BackupVerification, BinlogArchive, Bootstrap, DeletionPolicy, LocalReference, MySQLBackup,
-    MySQLBackupSpec, MySQLCluster, MySQLClusterSpec, Mysql, NetworkPolicy, Pod, PointInTime, Resources,
-    Restore, Retention, S3Target, Storage, Tls, TlsMode,
+    BackupVerification, BinlogArchive, Bootstrap, CloneFrom, DeletionPolicy, EntryReference, LocalReference,
+    MySQLBackup, MySQLBackupSpec, MySQLCluster, MySQLClusterSpec, Mysql, NetworkPolicy, Pod, PointInTime,
+    Resources, Restore, Retention, S3Target, SqlReference, Storage, Tls, TlsMode,
 };
 use k8s_openapi::api::core::v1::{Affinity, PodAffinityTerm, PodAntiAffinity, Toleration};
 use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
@@ -61,6 +61,18 @@ pub fn examples() -> Vec<Example> {
             "vault-again",
             MySQLClusterSpec { bootstrap: Some(restore()), ..sized("20Gi") },
         ),
+        example(
+            "init-sql",
+            "A new cluster with a schema of its own and a reader, from the spec and from a Secret.",
+            "library",
+            MySQLClusterSpec { bootstrap: Some(init_sql()), ..sized("20Gi") },
+        ),
+        example(
+            "clone",
+            "A new cluster that begins with a copy of another one.",
+            "vault-trial",
+            MySQLClusterSpec { bootstrap: Some(cloning()), ..sized("20Gi") },
+        ),
     ]
 }
 
@@ -97,7 +109,7 @@ fn restore() -> Bootstrap {
     let location =
         BackupLocation { target: target(), path: "prod/orders/vault/UID/vault-202611210130".to_owned() };
     Bootstrap {
-        restore: Restore {
+        restore: Some(Restore {
             backup_ref: None,
             location: Some(location),
             key_secret_ref: Some(reference("vault-backup-keys")),
@@ -107,8 +119,26 @@ fn restore() -> Bootstrap {
                 gtid: None,
                 before_gtid: None,
             }),
-        },
+        }),
+        ..Bootstrap::default()
     }
+}
+
+fn init_sql() -> Bootstrap {
+    let statements = [
+        "CREATE TABLE books (id INT PRIMARY KEY AUTO_INCREMENT, title VARCHAR(200) NOT NULL)",
+        "INSERT INTO books (title) VALUES ('The Waves'), ('Kokoro')",
+    ];
+    let secret = EntryReference { name: "library-init".to_owned(), key: "reader.sql".to_owned() };
+    Bootstrap {
+        init_sql: statements.map(str::to_owned).to_vec(),
+        init_sql_from: vec![SqlReference { secret_key_ref: Some(secret), config_map_key_ref: None }],
+        ..Bootstrap::default()
+    }
+}
+
+fn cloning() -> Bootstrap {
+    Bootstrap { clone: Some(CloneFrom { cluster_ref: reference("vault") }), ..Bootstrap::default() }
 }
 
 fn target() -> BackupTarget {

@@ -5,6 +5,7 @@
 //! the schema as CEL; the operator checks them again, so an object that reached storage some other way is never trusted.
 
 mod backup;
+mod bootstrap;
 mod cluster;
 mod components;
 mod definition;
@@ -19,6 +20,7 @@ mod update;
 mod verification;
 
 pub use backup::*;
+pub use bootstrap::*;
 pub use cluster::{MySQLCluster, MySQLClusterSpec, VERSIONS};
 pub use components::{LONGEST_COMPONENT, MOST_COMPONENTS, RESERVED_COMPONENTS, reserved_component};
 pub use definition::{backup_definition, definition, definitions};

@@ -136,6 +136,42 @@ async fn a30_a_restore_names_one_backup() {
 }
 
 #[tokio::test]
+async fn b29_a_cluster_begins_in_one_way() {
+    let api = api().await;
+    let begin = |bootstrap: Value| with(json!({ "bootstrap": bootstrap }));
+    let (restore, clone) = (json!({"backupRef": {"name": "a"}}), json!({"clusterRef": {"name": "a"}}));
+    let entry = json!({"name": "a", "key": "b.sql"});
+    let many = |count: usize, text: &str| json!({ "initSql": vec![text; count] });
+    for (case, good) in [
+        ("a copy", json!({"clone": clone})),
+        ("statements", json!({"initSql": ["SELECT 1"]})),
+        ("as many as may be", many(64, "SELECT 1")),
+        (
+            "both sorts",
+            json!({"initSql": ["SELECT 1"], "initSqlFrom": [{"secretKeyRef": entry}, {"configMapKeyRef": entry}]}),
+        ),
+    ] {
+        accepts(&api, case, begin(good)).await;
+    }
+    let one = "name one way to begin";
+    for (case, bad, why) in [
+        ("nothing", json!({}), one),
+        ("two ways", json!({"restore": restore, "clone": clone}), one),
+        ("a copy and statements", json!({"clone": clone, "initSql": ["SELECT 1"]}), one),
+        ("too many", many(65, "SELECT 1"), "64"),
+        ("too long", many(1, &"x".repeat(32_769)), "32768"),
+        ("empty", many(1, ""), "initSql"),
+        (
+            "two entries in one",
+            json!({"initSqlFrom": [{"secretKeyRef": entry, "configMapKeyRef": entry}]}),
+            "name either secretKeyRef",
+        ),
+    ] {
+        rejects(&api, case, begin(bad), why).await;
+    }
+}
+
+#[tokio::test]
 async fn a30_a_point_in_time_is_one_thing_that_means_something() {
     let api = api().await;
     let to = |point: Value| {

@@ -46,6 +46,24 @@ async fn b4_changes_that_cannot_be_made_are_refused() {
             Some("bootstrap counts only when a cluster is made"),
         ),
         (
+            "statements later",
+            json!({}),
+            json!({"bootstrap": {"initSql": ["SELECT 1"]}}),
+            Some("bootstrap counts only when a cluster is made"),
+        ),
+        (
+            "correct statements before the first claim",
+            json!({"bootstrap": {"initSql": ["SELEKT 1"]}}),
+            json!({"bootstrap": {"initSql": ["SELECT 1"]}}),
+            None,
+        ),
+        (
+            "another backup",
+            json!({"bootstrap": {"restore": {"backupRef": {"name": "shop-a"}}}}),
+            json!({"bootstrap": {"restore": {"backupRef": {"name": "shop-b"}}}}),
+            Some("bootstrap counts only when a cluster is made"),
+        ),
+        (
             "restore no more",
             json!({"bootstrap": {"restore": {"backupRef": {"name": "shop-a"}}}}),
             json!({"bootstrap": null}),
@@ -67,6 +85,23 @@ async fn b4_changes_that_cannot_be_made_are_refused() {
         api.patch(&name, &PatchParams::default(), &Patch::Merge(&skip)).await.expect(case);
         api.delete(&name, &DeleteParams::default()).await.expect(case);
     }
+}
+
+/// What was begun with stays once a claim is recorded, whatever it was.
+#[tokio::test]
+async fn b29_statements_are_corrected_only_until_the_first_claim() {
+    let api = api().await;
+    let mut object = with(json!({"paused": true, "bootstrap": {"initSql": ["SELECT 1"]}}));
+    object["metadata"]["name"] = json!("begun");
+    api.patch("begun", &PatchParams::apply("api-rules").force(), &Patch::Apply(&object)).await.unwrap();
+    let status = json!({"status": {"quorum": {"members": [{"name": "begun-0", "volume": "v"}], "k": 0, "version": 1}}});
+    api.patch_status("begun", &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
+    let other = json!({"spec": {"bootstrap": {"initSql": ["SELECT 2"]}}});
+    let refused = api.patch("begun", &PatchParams::default(), &Patch::Merge(&other)).await.unwrap_err();
+    assert!(refused.to_string().contains("bootstrap counts only when a cluster is made"), "{refused}");
+    let skip = json!({"spec": {"bootstrap": null}, "metadata": {"annotations": {porpoise_crds::SKIP_CLEANUP: "true"}}});
+    api.patch("begun", &PatchParams::default(), &Patch::Merge(&skip)).await.unwrap();
+    api.delete("begun", &DeleteParams::default()).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! One cluster from apply to deletion (A8, A26, B12, B26, D26).
+//! One cluster from apply to deletion (A8, A26, B12, B26, B29, D26).
 
 use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
@@ -6,15 +6,22 @@ use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt};
 use porpoise_crds::Phase;
 use porpoise_e2e::scenario::{Account, Client, Database, HEALTHY_WITHIN, Namespace, Seen, small, until};
+use serde_json::json;
 
 #[tokio::test]
 async fn a_cluster_is_written_to_read_from_loses_pods_and_goes() -> Result<()> {
     crate::beside_others("life", async |namespace| {
         let client = Client::start(namespace).await?;
-        let shop = Database::apply(namespace, &small("shop", 3)).await?;
+        let mut manifest = small("shop", 3);
+        manifest["spec"]["bootstrap"] = json!({"initSql": [
+            "CREATE TABLE orders (id INT PRIMARY KEY, note VARCHAR(40))",
+            "INSERT INTO orders VALUES (0, 'from the spec')",
+        ]});
+        let shop = Database::apply(namespace, &manifest).await?;
         shop.until_phase(Phase::Healthy).await?;
         let primary = Account::app(namespace, "shop").await?;
         write_and_read(&client, &primary).await?;
+        copy(namespace, &client).await?;
         lose_a_replica(namespace, &shop, &client, &primary).await?;
         lose_the_primary(namespace, &shop, &client, &primary).await?;
         lose_a_volume(namespace, &shop, &client, &primary).await?;
@@ -25,13 +32,27 @@ async fn a_cluster_is_written_to_read_from_loses_pods_and_goes() -> Result<()> {
 }
 
 async fn write_and_read(client: &Client<'_>, primary: &Account) -> Result<()> {
-    client.sql(primary, "CREATE TABLE orders (id INT PRIMARY KEY, note VARCHAR(40)); INSERT INTO orders VALUES (1, 'first')").await?;
+    client.sql(primary, "INSERT INTO orders VALUES (1, 'first')").await?;
     let replicas = primary.at("shop-ro");
     let read = client.sql_until(&replicas, "SELECT note FROM orders WHERE id = 1", HEALTHY_WITHIN).await?;
     ensure!(read == "first", "the ro Service answered {read:?}");
     let refused = client.sql(&replicas, "INSERT INTO orders VALUES (2, 'no')").await;
     ensure!(refused.is_err(), "a replica accepted a write");
     Ok(())
+}
+
+/// Another cluster begins with a copy of this one and goes its own way (B29).
+async fn copy(namespace: &Namespace, client: &Client<'_>) -> Result<()> {
+    everyone_has(client, namespace, "0,1").await?;
+    let mut manifest = small("copy", 1);
+    manifest["spec"]["bootstrap"] = json!({"clone": {"clusterRef": {"name": "shop"}}});
+    let copy = Database::apply(namespace, &manifest).await?;
+    copy.until_phase(Phase::Healthy).await?;
+    let account = Account::app(namespace, "copy").await?;
+    client.sql(&account, "INSERT INTO orders VALUES (2, 'only in the copy')").await?;
+    let rows = client.sql(&account, "SELECT GROUP_CONCAT(id ORDER BY id) FROM orders").await?;
+    ensure!(rows == "0,1,2", "the copy has the rows {rows}");
+    copy.delete().await
 }
 
 async fn kill_pod(namespace: &Namespace, name: &str) -> Result<()> {

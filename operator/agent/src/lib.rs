@@ -5,6 +5,7 @@
 
 pub mod archive;
 pub mod backup;
+pub mod beginning;
 pub mod blackbox;
 pub mod disk;
 pub mod drain;

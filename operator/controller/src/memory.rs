@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use porpoise_core::backup::{FoundSecrets, JobView, SecretNeed};
-use porpoise_core::view::{Ages, RestoreLook, Trouble};
+use porpoise_core::view::{Ages, OriginLook, RestoreLook, Trouble};
 use porpoise_link::client::STATE_LIMIT;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -51,6 +51,8 @@ pub struct Memory {
     pub restore: Option<(Instant, RestoreLook)>,
     /// The Job that tries an update on a copy, and when it was read.
     pub rehearsal: Option<(Instant, JobView)>,
+    /// Where any other `spec.bootstrap` of a generation led, and when that was looked up.
+    pub origin: Option<(Instant, Option<i64>, OriginLook)>,
     /// The Secrets that it takes to archive the binlog.
     pub archive: Option<ArchiveSecrets>,
     /// When an agent did not take what it was told about the archive, and why.

@@ -78,6 +78,8 @@ catalogue! {
     CLUSTER_DEGRADED, Warning, "ClusterDegraded", "{message}";
     SPEC_INVALID, Warning, "SpecInvalid", "{problems}; the running database stays as it was";
     SPEC_WARNING, Warning, "SpecWarning", "{message}";
+    BOOTSTRAP_STARTED, Normal, "BootstrapStarted", "{instance} {what}";
+    BOOTSTRAP_FAILED, Warning, "BootstrapFailed", "{instance}: {reason}; nothing of it is kept, and it is tried again";
     TERM_RAISED, Normal, "TermRaised", "term {term} begins: {reason}";
     FAILOVER_STARTED, Warning, "FailoverStarted", "primary {from} is lost ({reason}); sealing the members for term {term}";
     STATUS_OUTDATED, Warning, "StatusOutdated", "{reason}, perhaps restored from a backup of etcd; what the members know is taken over in term {term}";

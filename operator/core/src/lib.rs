@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, an environment, a file or a socket; whatever is random or comes from outside is an input.
 
 pub mod backup;
+pub mod beginning;
 pub mod build;
 pub mod condition;
 pub mod decide;

@@ -64,6 +64,8 @@ pub const KILL_MARGIN_SECONDS: i64 = 5;
 pub const ROLE_LABEL: &str = "mysql.porpoise.dev/role";
 /// Label that puts a Pod into the ro Service, value `true`.
 pub const READS_LABEL: &str = "mysql.porpoise.dev/reads";
+/// Label on the Pod that copies a member of another cluster, with that cluster's name: its `NetworkPolicy` lets it in.
+pub const COPIES_LABEL: &str = "mysql.porpoise.dev/copies";
 /// Annotation on a retained claim: UID of the cluster that left it.
 pub const RETAINED_BY: &str = "mysql.porpoise.dev/retained-by";
 

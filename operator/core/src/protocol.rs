@@ -5,6 +5,7 @@
 //! /v1/state?after=CHANGE&process=PROCESS` answers when there is something new (ADR 0011).
 
 use crate::backup::{ArchiveState, RestoreSource};
+use crate::beginning::Origin;
 use porpoise_crds::Quorum;
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +87,15 @@ pub enum Action {
     Restore {
         /// The backup, and what it takes to read it.
         source: Box<RestoreSource>,
+        /// Id of this wish; repeating an order with the same id starts nothing twice.
+        request: String,
+    },
+    /// Make the first data of a blank member, or make it anew as long as it belongs to no claim. Refused by a member that has
+    /// a claim. (`begin`)
+    #[serde(rename_all = "camelCase")]
+    Begin {
+        /// Where it comes from.
+        origin: Box<Origin>,
         /// Id of this wish; repeating an order with the same id starts nothing twice.
         request: String,
     },

@@ -3,6 +3,7 @@
 //! Every problem is collected, not only the first. Each says where it is and what to change.
 
 mod backup;
+mod bootstrap;
 mod components;
 mod failover;
 mod inherited;
@@ -192,6 +193,7 @@ pub fn cluster(
     problems.extend(reads::problems(&spec.services.replicas));
     problems.extend(update::problems(&spec.update));
     problems.extend(backup::problems(spec));
+    problems.extend(bootstrap::problems(spec));
     if problems.is_empty() { Ok(assemble(object, references, settings)) } else { Err(problems) }
 }
 

@@ -1,6 +1,7 @@
 //! What the operator sees in one pass. Reading never fails here: a missing thing is data.
 
 use crate::backup::{ArchiveSettings, JobView, RestoreSource};
+use crate::beginning::Origin;
 use crate::protocol::MemberState;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -278,6 +279,8 @@ pub struct References {
     pub taken_names: Vec<String>,
     /// Where `spec.bootstrap.restore` leads; absent: nothing is to be restored, or the cluster has a recorded claim already.
     pub restore: Option<RestoreLook>,
+    /// Where any other `spec.bootstrap` leads; absent: there is none, or the cluster has a recorded claim already.
+    pub origin: Option<OriginLook>,
     /// What it takes to archive the binlog; absent: it is not to be archived, or nobody has looked yet.
     pub archive: Option<ArchiveLook>,
     /// Why an agent did not take what it was last told about the archive, in a sentence; absent: it did.
@@ -300,6 +303,15 @@ pub enum ArchiveLook {
 pub enum RestoreLook {
     /// The backup, and everything it takes to read it.
     Ready(Box<RestoreSource>),
+    /// What is missing: field and remedy, in a sentence. The cluster waits for it and never begins empty.
+    Missing(String),
+}
+
+/// What a new cluster begins with, if not with a backup.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OriginLook {
+    /// Everything it takes.
+    Ready(Box<Origin>),
     /// What is missing: field and remedy, in a sentence. The cluster waits for it and never begins empty.
     Missing(String),
 }

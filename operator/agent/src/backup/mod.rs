@@ -4,7 +4,7 @@
 //! at the donor, whose binlog `written` reads, the vault stores it; `stored` verifies what was stored before; `rehearse` tries an
 //! update on it; `unpack` is the way back, and `replay` goes on from there to a point in time.
 
-mod check;
+pub(crate) mod check;
 mod compare;
 mod copy;
 mod error;

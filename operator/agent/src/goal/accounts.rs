@@ -3,9 +3,10 @@
 use super::promote::write;
 use super::{BRIEF, GoalError, Pursuit, passwords};
 use crate::mysql::quote::{self, QuoteError, Quoted};
-use crate::mysql::statements;
+use crate::mysql::{Statement, statements};
 use crate::settings::Settings;
 use porpoise_core::names;
+use porpoise_core::protocol::AgentConfig;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -100,6 +101,22 @@ fn keys(wishes: &[Wish]) -> Vec<&Login> {
         .collect()
 }
 
+/// What new data needs first.
+pub(crate) struct First {
+    /// They make all accounts, and the application's database.
+    pub(crate) statements: Vec<Statement>,
+    /// The application's database, if there is one.
+    pub(crate) database: Option<String>,
+}
+
+/// The statements that make all accounts, and the application's database, for data that has none of them yet.
+pub(crate) fn first(settings: &Settings, config: &AgentConfig) -> Result<First, GoalError> {
+    let wishes = wanted(settings, &config.app_database)?;
+    let application = application(settings, &config.app_database)?;
+    let database = application.map(|application| application.database);
+    Ok(First { statements: wishes.iter().flat_map(Wish::statements).collect(), database })
+}
+
 fn known(pursuit: &Pursuit) -> Option<String> {
     pursuit.memory().reign.as_ref().map(|reign| reign.accounts.clone())
 }
@@ -148,6 +165,23 @@ enum Wish {
 }
 
 impl Wish {
+    /// For data that nobody works with: nothing is asked before, and no former password stays.
+    fn statements(&self) -> Vec<Statement> {
+        match self {
+            // Whoever makes the data sets its password first.
+            Self::Own(_) => Vec::new(),
+            Self::User { login, needs_tls } => vec![
+                statements::create_user(&login.account, &login.secret, *needs_tls),
+                statements::set_password(&login.account, &login.secret),
+                statements::require_tls(&login.account, *needs_tls),
+            ],
+            Self::Grant { account, privileges, schema } => {
+                vec![statements::grant(privileges, schema.as_ref(), account)]
+            }
+            Self::Database { name } => vec![statements::create_database(name)],
+        }
+    }
+
     async fn fulfil(self, pursuit: &Arc<Pursuit>) -> Result<(), GoalError> {
         match self {
             Self::Own(login) => passwords::change(pursuit, &login).await,

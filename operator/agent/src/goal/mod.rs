@@ -3,6 +3,7 @@
 //! A new order or a new run of mysqld drops the work in the middle and begins again from what is then seen.
 
 pub mod accounts;
+mod begin;
 pub mod clone;
 mod components;
 mod events;
@@ -16,6 +17,7 @@ pub mod seal;
 pub mod shutdown;
 
 use crate::backup::unpack::RestoreError;
+use crate::beginning::BeginError;
 use crate::files::FileError;
 use crate::logging;
 use crate::member::{Member, Stance};
@@ -23,6 +25,7 @@ use crate::mysql::quote::QuoteError;
 use crate::mysql::{Door, Session, SqlError};
 use crate::observe::Facts;
 use crate::supervise::{Server, Supervisor};
+use porpoise_core::beginning::CANNOT_BEGIN;
 use porpoise_core::member::Goal;
 use porpoise_core::protocol::{Action, Term};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -113,6 +116,13 @@ pub enum GoalError {
         /// Cause.
         #[source]
         source: RestoreError,
+    },
+    /// The first data of a cluster cannot be made.
+    #[error("{CANNOT_BEGIN}")]
+    BeginData {
+        /// Cause.
+        #[source]
+        source: BeginError,
     },
     /// Copying failed.
     #[error("clone from {donor}")]
@@ -316,6 +326,10 @@ impl Pursuit {
             Action::Restore { source, request } => {
                 let (source, request) = (source.as_ref().clone(), request.clone());
                 restore::step(self, restore::Wanted { term, source, request }).await
+            }
+            Action::Begin { origin, request } => {
+                let (origin, request) = (origin.as_ref().clone(), request.clone());
+                begin::step(self, begin::Wanted { term, origin, request }).await
             }
             // Done when the order came.
             Action::Adopt { .. } | Action::Shutdown => Ok(Progress::Over),

@@ -83,7 +83,7 @@ async fn replace(pursuit: &Pursuit, wanted: &Wanted) -> Result<(), GoalError> {
 }
 
 /// It was never open to anybody.
-async fn stop(pursuit: &Pursuit) {
+pub(super) async fn stop(pursuit: &Pursuit) {
     pursuit.supervisor.want(false);
     pursuit.supervisor.terminate();
     let mut status = pursuit.supervisor.status();

@@ -58,6 +58,11 @@ impl Door {
         Self { place, key: Arc::new(Key::new(password_file)), user: user.to_owned() }
     }
 
+    /// The same for another user with the same password.
+    pub fn as_user(&self, user: &str) -> Self {
+        Self { user: user.to_owned(), ..self.clone() }
+    }
+
     /// Opens a connection for steps that may block. Between a change of the Secret and its arrival in the server, the
     /// password that last got in does so again.
     pub async fn open(&self) -> Result<Connection, SqlError> {
@@ -173,6 +178,10 @@ impl Connection {
             Ok(Err(error)) => Err(SqlError::of(step, &error)),
             Ok(Ok(rows)) => Ok(rows.into_iter().map(|row| Row::new(step, row)).collect()),
         }
+    }
+
+    pub(super) fn inner(&mut self) -> &mut MySqlConnection {
+        &mut self.inner
     }
 
     /// Says goodbye, within reason.

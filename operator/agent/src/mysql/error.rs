@@ -101,15 +101,7 @@ impl SqlError {
     /// What the server meant.
     pub fn meaning(&self) -> Meaning {
         match self {
-            Self::Refused { number, .. } | Self::Connect { number: Some(number), .. } => match number {
-                1045 => Meaning::AccessDenied,
-                1203 | 1226 | 1820 | 1862 | 3032 | 3118 | 3955 => Meaning::TurnedAway,
-                3878 | 3894 | 3895 => Meaning::CannotRetain,
-                1049 | 1146 => Meaning::Missing,
-                3081 | 3083 | 3084 | 3085 | 1617 | 3074 => Meaning::ChannelState,
-                3707 => Meaning::RestartNeeded,
-                _ => Meaning::Other,
-            },
+            Self::Refused { number, .. } | Self::Connect { number: Some(number), .. } => meaning(*number),
             Self::Connect { number: None, .. }
             | Self::Lost { .. }
             | Self::TimedOut { .. }
@@ -129,12 +121,25 @@ impl SqlError {
     }
 }
 
-fn number(error: &sqlx::Error) -> Option<u16> {
+/// What the server means by a number.
+pub(super) fn meaning(number: u16) -> Meaning {
+    match number {
+        1045 => Meaning::AccessDenied,
+        1203 | 1226 | 1820 | 1862 | 3032 | 3118 | 3955 => Meaning::TurnedAway,
+        3878 | 3894 | 3895 => Meaning::CannotRetain,
+        1049 | 1146 => Meaning::Missing,
+        3081 | 3083 | 3084 | 3085 | 1617 | 3074 => Meaning::ChannelState,
+        3707 => Meaning::RestartNeeded,
+        _ => Meaning::Other,
+    }
+}
+
+pub(super) fn number(error: &sqlx::Error) -> Option<u16> {
     let database = error.as_database_error()?;
     Some(database.try_downcast_ref::<MySqlDatabaseError>()?.number())
 }
 
-fn kind(error: &sqlx::Error) -> String {
+pub(super) fn kind(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Io(error) => error.kind().to_string(),
         sqlx::Error::Tls(error) => format!("TLS: {error}"),

@@ -3,6 +3,7 @@
 //! Values come in through `quote` or are numbers. One statement per call.
 
 mod accounts;
+mod beginning;
 mod clients;
 mod comparing;
 mod components;
@@ -11,6 +12,7 @@ mod events;
 mod private;
 
 pub use accounts::*;
+pub use beginning::*;
 pub use clients::*;
 pub use comparing::*;
 pub use components::{component_urn, components, install_component, plugin_directory};

@@ -160,6 +160,14 @@ fn own_login(settings: &Settings) -> Result<(Quoted, Quoted), InitializeError> {
     Ok((account, password))
 }
 
+/// Statements for a script that give the agent its account and let root in with the agent's password.
+pub fn open_root(settings: &Settings) -> Result<String, InitializeError> {
+    let password = fs::read_to_string(settings.accounts_path.join("agent"))
+        .map_err(|source| InitializeError::ReadPassword { source })?;
+    let password = quote::literal(&password).map_err(|source| InitializeError::QuotePassword { source })?;
+    Ok(own_account(settings)? + &statements::open_root(&password).into_script_line())
+}
+
 async fn run(
     settings: &Settings,
     reaper: &Reaper,

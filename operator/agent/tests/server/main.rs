@@ -8,6 +8,7 @@ mod archive;
 mod backup;
 mod backup_faults;
 mod bad_states;
+mod beginning;
 mod components;
 mod ending;
 mod fence;

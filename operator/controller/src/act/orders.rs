@@ -82,6 +82,7 @@ fn action(order: &Order) -> &'static str {
         Action::Follow { .. } => "Follow",
         Action::Clone { .. } => "Clone",
         Action::Restore { .. } => "Restore",
+        Action::Begin { .. } => "Begin",
         Action::Adopt { .. } => "Adopt",
         Action::Shutdown => "Shutdown",
     }

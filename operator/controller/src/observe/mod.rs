@@ -2,6 +2,7 @@
 
 mod archive;
 mod backup;
+mod beginning;
 mod members;
 mod named;
 mod references;

@@ -15,12 +15,13 @@ use std::str::FromStr;
 use crate::kinds::OwnedKind;
 
 pub(super) async fn look(context: &Context, object: &MySQLCluster) -> References {
-    let (config_map, tls_secret_keys, storage_class_exists, taken_names, restore, archive, rehearsal) = tokio::join!(
+    let (config_map, tls_secret_keys, storage_class_exists, taken_names, restore, origin, archive, rehearsal) = tokio::join!(
         config_map(context, object),
         tls_secret_keys(context, object),
         storage_class_exists(context, object),
         taken_names(context, object),
         super::restore::look(context, object),
+        super::beginning::look(context, object),
         super::archive::look(context, object),
         super::rehearsal::look(context, object),
     );
@@ -31,6 +32,7 @@ pub(super) async fn look(context: &Context, object: &MySQLCluster) -> References
         storage_class_exists,
         taken_names,
         restore,
+        origin,
         archive,
         archive_refusal,
         rehearsal,

@@ -21,7 +21,7 @@ const FRESH: Duration = Duration::from_secs(5);
 pub(super) async fn look(context: &Context, object: &MySQLCluster) -> Option<RestoreLook> {
     let uid = object.uid().unwrap_or_default();
     let founded = object.status.as_ref().is_some_and(|status| status.quorum.is_some());
-    let restore = object.spec.bootstrap.as_ref().map(|bootstrap| &bootstrap.restore);
+    let restore = object.spec.bootstrap.as_ref().and_then(|bootstrap| bootstrap.restore.as_ref());
     let Some(restore) = restore.filter(|_| !founded) else {
         context.memories.of(&uid, |memory| memory.restore = None);
         return None;

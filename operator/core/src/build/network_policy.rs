@@ -4,7 +4,7 @@
 //! addresses nobody can list.
 
 use super::metadata::{object_meta, selector, texts};
-use crate::names::{AGENT_PORT, MYSQL_PORT, PROBE_PORT};
+use crate::names::{AGENT_PORT, COPIES_LABEL, MYSQL_PORT, PROBE_PORT};
 use crate::validate::Cluster;
 use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
@@ -33,7 +33,7 @@ fn ingress(cluster: &Cluster) -> Vec<NetworkPolicyIngressRule> {
     vec![
         rule(Some(clients(cluster)), &[MYSQL_PORT]),
         rule(Some(vec![members(cluster)]), &[MYSQL_PORT, AGENT_PORT]),
-        rule(Some(vec![backups(cluster)]), &[MYSQL_PORT]),
+        rule(Some(vec![backups(cluster), copiers(cluster)]), &[MYSQL_PORT]),
         rule(Some(vec![operator(cluster)]), &[AGENT_PORT]),
         // Kubelets and Prometheus come from anywhere; the port tells no secrets and takes no orders.
         rule(None, &[PROBE_PORT]),
@@ -58,6 +58,17 @@ fn backups(cluster: &Cluster) -> NetworkPolicyPeer {
     NetworkPolicyPeer {
         pod_selector: Some(LabelSelector {
             match_labels: Some(super::backup_job::selector_labels(cluster.names.cluster())),
+            match_expressions: None,
+        }),
+        ..NetworkPolicyPeer::default()
+    }
+}
+
+/// The Pods of new clusters that begin with a copy of this one, as long as they copy.
+fn copiers(cluster: &Cluster) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        pod_selector: Some(LabelSelector {
+            match_labels: Some(texts(&[(COPIES_LABEL, cluster.names.cluster())])),
             match_expressions: None,
         }),
         ..NetworkPolicyPeer::default()

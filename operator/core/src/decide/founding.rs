@@ -1,13 +1,13 @@
 //! Before a claim is recorded: a new cluster, volumes of a deleted one, or a status that was lost.
 
+use super::beginning;
 use super::step::{Situation, Step};
 use crate::plan::Record;
 use crate::protocol::{Action, MemberState, Order, ServerPhase};
 use crate::validate::Cluster;
-use crate::view::{ClusterView, Look, RestoreLook};
+use crate::view::{ClusterView, Look};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use porpoise_crds::{Operation, OperationKind, Quorum, QuorumMember};
-use sha2::{Digest as _, Sha256};
 
 /// Decides while no claim is recorded.
 pub(super) fn step(cluster: &Cluster, view: &ClusterView) -> Step {
@@ -19,14 +19,14 @@ pub(super) fn step(cluster: &Cluster, view: &ClusterView) -> Step {
     if remembering { remember(cluster, view, &answers) } else { found(cluster, view) }
 }
 
-/// A backup is to be restored where the data of an earlier cluster of this name is still there: only people know which.
+/// A cluster is to begin with other data where that of an earlier one of this name is still there: only people know which.
 fn two_pasts(cluster: &Cluster, answers: &[&MemberState]) -> Option<String> {
     cluster.spec.bootstrap.as_ref()?;
     let is_foreign = |state: &&&MemberState| matches!(state.server, ServerPhase::ForeignVolume { .. });
     let instance = &answers.iter().find(is_foreign)?.instance;
     Some(format!(
-        "spec.bootstrap asks for a restore, and the volume of {instance} holds the data of an earlier cluster: remove \
-         spec.bootstrap to go on with that data, or delete the volume claims of this name to restore the backup"
+        "spec.bootstrap says what to begin with, and the volume of {instance} holds the data of an earlier cluster: remove \
+         spec.bootstrap to go on with that data, or delete the volume claims of this name to begin as it says"
     ))
 }
 
@@ -68,13 +68,15 @@ fn found(cluster: &Cluster, view: &ClusterView) -> Step {
     };
     let mut term = 1;
     match (&first.server, &first.data) {
-        (ServerPhase::Running, Some(data)) if data.executed.is_empty() => {
-            if let Some(step) = restoring(cluster, view, first) {
+        (ServerPhase::Running, Some(data))
+            if data.executed.is_empty() || beginning::is_outdated(cluster, first) =>
+        {
+            if let Some(step) = beginning::step(cluster, view, first) {
                 return step;
             }
         }
-        // A backup holds the term records of its cluster: what is written now is newer than all of them.
-        (ServerPhase::Running, Some(data)) if is_restored(cluster, first) => {
+        // A copy holds the term records of its cluster: what is written now is newer than all of them.
+        (ServerPhase::Running, Some(data)) if beginning::is_made(cluster, first) => {
             term = data.history.max(first.promised) + 1;
         }
         (ServerPhase::Running, Some(_)) => {
@@ -84,10 +86,8 @@ fn found(cluster: &Cluster, view: &ClusterView) -> Step {
             );
         }
         _ => {
-            return Step::wait(
-                Situation::Founding,
-                format!("waiting for mysqld of {name}: {}", first.message),
-            );
+            let reason = format!("waiting for mysqld of {name}: {}", first.message);
+            return beginning::told(view, first, Step::wait(Situation::Founding, reason));
         }
     }
     let member = QuorumMember { name: name.clone(), volume: first.volume.clone() };
@@ -107,53 +107,6 @@ fn found(cluster: &Cluster, view: &ClusterView) -> Step {
         }),
     };
     Step::record(Situation::Founding, record, format!("{name} becomes the first primary"))
-}
-
-/// Has the first instance begin with a backup's data, if the spec names one. While something of it is missing the cluster
-/// waits: an empty database in the place of a restored one would take writes that belong to the other.
-fn restoring(cluster: &Cluster, view: &ClusterView, first: &MemberState) -> Option<Step> {
-    cluster.spec.bootstrap.as_ref()?;
-    let source = match &view.references.restore {
-        Some(RestoreLook::Ready(source)) => source.clone(),
-        Some(RestoreLook::Missing(what)) => return Some(Step::wait(Situation::Founding, what.clone())),
-        None => return Some(Step::wait(Situation::Founding, "looking for the backup to restore")),
-    };
-    let place = source.location.path.clone();
-    let order = Order {
-        cluster: cluster.uid.clone(),
-        instance: first.instance.clone(),
-        volume: Some(first.volume.clone()),
-        term: first.promised,
-        claim: None,
-        seen: first.seen(),
-        action: Action::Restore { source, request: restore_request(cluster) },
-    };
-    let reason = if first.message.is_empty() {
-        format!("{} restores the backup {place}", first.instance)
-    } else {
-        format!("{}: {}", first.instance, first.message)
-    };
-    Some(Step::order(Situation::Founding, vec![order], reason))
-}
-
-/// Each cluster is restored into once, to one point in time: another point is another wish.
-fn restore_request(cluster: &Cluster) -> String {
-    let bootstrap = cluster.spec.bootstrap.as_ref();
-    let point = bootstrap.and_then(|bootstrap| bootstrap.restore.point_in_time.as_ref());
-    let Some(point) = point else { return format!("restore-{}", cluster.uid) };
-    // It has a JSON form: four fields of text, time and truth.
-    let text = serde_json::to_vec(point).unwrap_or_default();
-    let digest = Sha256::digest(text);
-    let digest = digest.iter().take(8).fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
-    format!("restore-{}-{digest}", cluster.uid)
-}
-
-/// Whether the data is what the spec wants restored. `spec.bootstrap` may be removed at any time: whatever was restored for
-/// this cluster by then is what it begins with.
-fn is_restored(cluster: &Cluster, first: &MemberState) -> bool {
-    let wanted = restore_request(cluster);
-    let earlier = cluster.spec.bootstrap.is_none() && first.replaced_by.starts_with(&format!("{wanted}-"));
-    first.replaced_by == wanted || earlier
 }
 
 /// Orders that let a cluster take over volumes which an earlier one of the same name left on purpose.

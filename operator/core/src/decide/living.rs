@@ -7,7 +7,7 @@ use super::update_gate::{self, Hold};
 use super::{archive, backups, changeover, halt, mending, quorum, status};
 use crate::build;
 use crate::event;
-use crate::names::{READS_LABEL, ROLE_LABEL, ordinal};
+use crate::names::{COPIES_LABEL, READS_LABEL, ROLE_LABEL, ordinal};
 use crate::plan::{Deletion, Desired, Metadata, Plan};
 use crate::protocol::{MemberState, Role};
 use crate::quantity::Amount;
@@ -220,6 +220,7 @@ fn pod_metadata(cluster: &Cluster, view: &ClusterView) -> BTreeMap<String, Metad
             let mut labels: BTreeMap<String, Option<String>> =
                 labels.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
             labels.extend(role_labels(view, name));
+            labels.insert(COPIES_LABEL.to_owned(), copied(cluster, view, name));
             let annotations =
                 annotations.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
             (name.clone(), Metadata { labels, annotations })
@@ -239,6 +240,13 @@ fn role_labels(view: &ClusterView, instance: &str) -> [(String, Option<String>);
         (ROLE_LABEL.to_owned(), role.map(str::to_owned)),
         (READS_LABEL.to_owned(), reads.then(|| "true".to_owned())),
     ]
+}
+
+/// The cluster that this Pod copies, which lets it in for that long.
+fn copied(cluster: &Cluster, view: &ClusterView, instance: &str) -> Option<String> {
+    let is_founded = view.object.status.as_ref().is_some_and(|status| status.quorum.is_some());
+    let clone = cluster.spec.bootstrap.as_ref()?.clone.as_ref()?;
+    (!is_founded && instance == cluster.names.instance(0)).then(|| clone.cluster_ref.name.clone())
 }
 
 fn grow_claims(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) {

@@ -5,6 +5,7 @@ mod alarm;
 mod archive;
 pub mod backup;
 mod backups;
+mod beginning;
 mod changeover;
 mod claim;
 mod components;

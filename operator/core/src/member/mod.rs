@@ -69,6 +69,7 @@ impl Goal {
             | Action::Follow { .. }
             | Action::Clone { .. }
             | Action::Restore { .. }
+            | Action::Begin { .. }
             | Action::Shutdown => Some(Self { term: order.term, action: order.action.clone() }),
         }
     }
@@ -82,6 +83,7 @@ impl Goal {
             | Action::Follow { .. }
             | Action::Clone { .. }
             | Action::Restore { .. }
+            | Action::Begin { .. }
             | Action::Adopt { .. }
             | Action::Shutdown => None,
         }

@@ -90,6 +90,7 @@ fn of_adoption(standing: Standing<'_>, found: &Identity, action: &Action) -> Opt
         | Action::Follow { .. }
         | Action::Clone { .. }
         | Action::Restore { .. }
+        | Action::Begin { .. }
         | Action::Shutdown => Some(format!("the volume belongs to another cluster, {}", found.owner)),
     }
 }
@@ -108,14 +109,17 @@ fn of_action(standing: Standing<'_>, order: &Order) -> Option<String> {
             Some(format!("this member is the primary of term {}", order.term))
         }
         // Whoever has a claim has data that somebody may have been promised.
-        Action::Restore { .. } if standing.promise.claim.is_some() || order.claim.is_some() => {
-            Some("this member belongs to a claim: its data is not replaced by a backup's".into())
+        Action::Restore { .. } | Action::Begin { .. }
+            if standing.promise.claim.is_some() || order.claim.is_some() =>
+        {
+            Some("this member belongs to a claim: its data is not replaced by a cluster's first".into())
         }
         Action::Seal
         | Action::Promote { .. }
         | Action::Follow { .. }
         | Action::Clone { .. }
         | Action::Restore { .. }
+        | Action::Begin { .. }
         | Action::Adopt { .. }
         | Action::Shutdown => None,
     }

@@ -184,6 +184,10 @@ impl<'a> Walk<'a> {
                 self.add(6);
                 self.text(Some(request));
             }
+            Action::Begin { origin: _, request } => {
+                self.add(7);
+                self.text(Some(request));
+            }
         }
     }
 

@@ -5,8 +5,8 @@ use super::failover::within;
 use crate::gtid::GtidSet;
 use crate::schedule::{Schedule, ScheduleError};
 use porpoise_crds::{
-    Backup, BackupBefore, BackupTarget, BackupVerification, Bootstrap, DeletionPolicy, MySQLClusterSpec,
-    PointInTime, Rehearsal, Retention, VerificationMode,
+    Backup, BackupBefore, BackupTarget, BackupVerification, DeletionPolicy, MySQLClusterSpec, PointInTime,
+    Rehearsal, Restore, Retention, VerificationMode,
 };
 use std::time::Duration;
 
@@ -33,10 +33,10 @@ pub(super) fn problems(spec: &MySQLClusterSpec) -> Vec<Problem> {
             .chain(verification(backup))
             .chain(delay)
     });
-    let point = spec.bootstrap.iter().filter_map(|bootstrap| bootstrap.restore.point_in_time.as_ref());
+    let point = restore_of(spec).into_iter().filter_map(|restore| restore.point_in_time.as_ref());
     let point = point.filter_map(|point| point_in_time(point).err());
     backup
-        .chain(spec.bootstrap.iter().filter_map(restore))
+        .chain(restore_of(spec).and_then(restore))
         .chain(point)
         .chain(last(spec))
         .chain(before_update(spec))
@@ -114,8 +114,11 @@ fn times(backup: &Backup, text: Option<&String>, field: &str) -> Result<Option<S
     })
 }
 
-fn restore(bootstrap: &Bootstrap) -> Option<Problem> {
-    let restore = &bootstrap.restore;
+fn restore_of(spec: &MySQLClusterSpec) -> Option<&Restore> {
+    spec.bootstrap.as_ref()?.restore.as_ref()
+}
+
+fn restore(restore: &Restore) -> Option<Problem> {
     (restore.backup_ref.is_some() == restore.location.is_some()).then(|| {
         let message =
             "name either backupRef, a MySQLBackup of this namespace, or location, where a backup is stored";

@@ -158,9 +158,12 @@ fn ingress(clients: &Value) -> Value {
         {"from": clients, "ports": ports(&[3306])},
         {"from": [{"podSelector": {"matchLabels": selector()}}], "ports": ports(&[3306, 7306])},
         {
-            "from": [{"podSelector": {"matchLabels": {
-                "app.kubernetes.io/instance": "shop", "app.kubernetes.io/name": "mysql-backup",
-            }}}],
+            "from": [
+                {"podSelector": {"matchLabels": {
+                    "app.kubernetes.io/instance": "shop", "app.kubernetes.io/name": "mysql-backup",
+                }}},
+                {"podSelector": {"matchLabels": {"mysql.porpoise.dev/copies": "shop"}}},
+            ],
             "ports": ports(&[3306]),
         },
         {

@@ -3,6 +3,7 @@
 mod archive;
 mod backups;
 mod bad_states;
+mod beginning;
 mod components;
 mod cordon;
 mod failover;

@@ -12,7 +12,7 @@ use crate::plan::{Deletion, Plan};
 use crate::protocol::{Action, DataState, MemberState, Order, Role, ServerPhase};
 use crate::validate::Settings;
 use crate::view::{
-    Ages, ClaimView, ClusterView, Look, NodeView, PodView, References, RestoreLook, TroubleKind,
+    Ages, ClaimView, ClusterView, Look, NodeView, OriginLook, PodView, References, RestoreLook, TroubleKind,
 };
 use porpoise_crds::{FINALIZER, MySQLCluster, Phase, Quorum};
 use std::collections::BTreeMap;
@@ -29,6 +29,8 @@ pub(super) struct World {
     pub(super) gates: FeatureGates,
     /// Where `spec.bootstrap.restore` leads.
     pub(super) restore: Option<RestoreLook>,
+    /// Where any other `spec.bootstrap` leads.
+    pub(super) origin: Option<OriginLook>,
     next_transaction: u64,
     /// `rpl_semi_sync_source_wait_for_replica_count` of each member that was promoted.
     waits_for: BTreeMap<String, i32>,
@@ -105,6 +107,7 @@ impl World {
             nodes: BTreeMap::new(),
             gates: FeatureGates::new(),
             restore: None,
+            origin: None,
             next_transaction: 1,
             waits_for: BTreeMap::new(),
             records: Vec::new(),
@@ -257,7 +260,11 @@ impl World {
             nodes: self.nodes.clone(),
             claims: self.members.iter().map(|(name, member)| (name.clone(), member.claim.clone())).collect(),
             members,
-            references: References { restore: self.restore.clone(), ..References::default() },
+            references: References {
+                restore: self.restore.clone(),
+                origin: self.origin.clone(),
+                ..References::default()
+            },
             backups: BTreeMap::new(),
             troubles: self.troubles(),
         }
@@ -521,6 +528,11 @@ fn act(state: &mut MemberState, order: &Order, source: Option<DataState>, ackers
         Action::Adopt { .. } => {
             order.cluster.clone_into(&mut state.cluster);
             state.server = ServerPhase::Running;
+        }
+        Action::Begin { request, .. } => {
+            let executed = format!("{}:1", state.server_uuid.clone().unwrap());
+            state.data = Some(DataState { executed, settled: true, ..DataState::default() });
+            state.replaced_by.clone_from(request);
         }
         Action::Restore { request, .. } => {
             let data = DataState {

@@ -1,0 +1,70 @@
+//! How a new cluster comes by its first data.
+
+// The schema derive repeats each struct inside a function.
+#![allow(unreachable_pub)]
+
+use crate::{LocalReference, Restore};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Longest text of all statements together, in bytes: they travel to the first member in one order.
+pub const MOST_INIT_SQL: usize = 512 << 10;
+
+/// How a new cluster comes by its first data: one way. Only at creation.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema, Default)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("[has(self.restore), has(self.clone), has(self.initSql) || has(self.initSqlFrom)].exists_one(named, named)")
+    .message("name one way to begin: restore, clone, or initSql with initSqlFrom"))]
+pub struct Bootstrap {
+    /// From a backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<Restore>,
+    /// From a cluster that runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clone: Option<CloneFrom>,
+    /// With these statements, in this order: up to 64 texts of up to 32768 characters. They run once, as `root@localhost`, in the
+    /// application's database, before any client is let in. A text may hold several statements, each with a semicolon between;
+    /// it needs no `DELIMITER`. If one fails, the cluster begins anew with a blank database, and these may be changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 32768)))]
+    pub init_sql: Vec<String>,
+    /// More of them, after `initSql`: up to 16 entries of Secrets or `ConfigMaps`. At most 512 KiB in all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 16))]
+    pub init_sql_from: Vec<SqlReference>,
+}
+
+/// The cluster that a new one is copied from.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CloneFrom {
+    /// A `MySQLCluster` of this namespace, of the same release series. A replica is copied if there is one.
+    pub cluster_ref: LocalReference,
+}
+
+/// An entry that holds statements: of a Secret or of a `ConfigMap` of this namespace.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema, Default)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.secretKeyRef) != has(self.configMapKeyRef)")
+    .message("name either secretKeyRef or configMapKeyRef"))]
+pub struct SqlReference {
+    /// An entry of a Secret. What MySQL says about its statements is not shown, since it may quote them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_key_ref: Option<EntryReference>,
+    /// An entry of a `ConfigMap`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map_key_ref: Option<EntryReference>,
+}
+
+/// An entry of an object of the same namespace.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct EntryReference {
+    /// Name of the object.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Name of the entry.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    pub key: String,
+}

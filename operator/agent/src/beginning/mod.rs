@@ -1,0 +1,162 @@
+//! The first data of a cluster, made beside the place of the member's own: by statements, or by a copy of another cluster.
+//! Whole or not at all: nobody sees any of it before a server booted from it.
+
+mod copy;
+mod script;
+
+use crate::backup::check;
+use crate::files;
+use crate::goal::GoalError;
+use crate::mysql::quote::QuoteError;
+use crate::mysql::{ScriptFailure, SqlError};
+use crate::settings::Settings;
+use crate::supervise::initialize::{self, InitializeError};
+use crate::supervise::reap::Reaper;
+use crate::supervise::staging::{Staging, StagingError};
+use porpoise_core::beginning::Origin;
+use porpoise_core::protocol::AgentConfig;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Bound of a statement that only sets or reads something.
+const BRIEF: Duration = Duration::from_secs(10);
+
+/// What can go wrong on the way to the first data.
+#[derive(Debug, thiserror::Error, strum::IntoStaticStr)]
+pub enum BeginError {
+    /// There is data that was not made for this.
+    #[error("refuse a volume with data: begin with a new cluster, or remove the volume claim")]
+    RefuseVolume,
+    /// The directory cannot be prepared, or what it takes cannot be written.
+    #[error("prepare the new data directory")]
+    PrepareDirectory {
+        /// Cause.
+        #[source]
+        source: InitializeError,
+    },
+    /// No server runs on it.
+    #[error("run a server on the new data")]
+    RunServer {
+        /// Cause.
+        #[source]
+        source: StagingError,
+    },
+    /// The server on it does not do what it should.
+    #[error("set up the new data")]
+    SetUp {
+        /// Cause.
+        #[source]
+        source: SqlError,
+    },
+    /// A value cannot be written in SQL.
+    #[error("quote {what}")]
+    QuoteValue {
+        /// Of what.
+        what: &'static str,
+        /// Cause.
+        #[source]
+        source: QuoteError,
+    },
+    /// The accounts cannot be made.
+    #[error("make the accounts")]
+    MakeAccounts {
+        /// Cause.
+        #[source]
+        source: Box<GoalError>,
+    },
+    /// A statement of the spec failed.
+    #[error("statement {number} of {part}: {failure}; correct it there, or delete the cluster")]
+    RunStatement {
+        /// Which of them, from 1.
+        number: u64,
+        /// Where it stands.
+        part: String,
+        /// What MySQL says.
+        failure: ScriptFailure,
+    },
+    /// Nobody can be copied.
+    #[error("find a member to copy")]
+    FindDonor,
+    /// A member was not copied.
+    #[error("copy {donor}: {failure}")]
+    CopyMember {
+        /// The member.
+        donor: String,
+        /// What MySQL says.
+        failure: ScriptFailure,
+    },
+    /// There is not a single transaction in it.
+    #[error("find transactions in the new data")]
+    FindTransactions,
+    /// The finished directory cannot be put into place.
+    #[error("put the new data into place")]
+    SwapData {
+        /// Cause.
+        #[source]
+        source: InitializeError,
+    },
+}
+
+impl BeginError {
+    /// Whether trying again fails the same way until somebody changes something.
+    pub fn is_for_good(&self) -> bool {
+        matches!(self, Self::RefuseVolume | Self::RunStatement { .. })
+    }
+}
+
+/// What the first data is made with.
+pub(crate) struct Scene<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) config: &'a AgentConfig,
+    pub(crate) reaper: &'a Reaper,
+    /// The directory that becomes the data.
+    pub(crate) data: PathBuf,
+    /// Is told how far it is.
+    pub(crate) say: &'a (dyn Fn(&str) + Sync),
+}
+
+/// Makes the data beside its place. The member's memory is made for one mysqld: no other one may run beside it.
+pub(crate) async fn make(scene: &Scene<'_>, origin: &Origin) -> Result<(), BeginError> {
+    match origin {
+        Origin::Script { parts } => script::run(scene, parts).await?,
+        Origin::Cluster { cluster, donors, key } => copy::from_best(scene, cluster, donors, key).await?,
+    }
+    verify(scene).await
+}
+
+/// A blank data directory. What an earlier try left is removed.
+async fn blank(scene: &Scene<'_>) -> Result<(), BeginError> {
+    let preparing = |source| BeginError::PrepareDirectory { source };
+    initialize::remove(&scene.data).map_err(preparing)?;
+    let beside = Settings { data_path: scene.data.clone(), ..scene.settings.clone() };
+    initialize::initialize(&beside, scene.reaper).await.map_err(preparing)
+}
+
+/// Boots what was made, with the agent's own account set anew, whatever became of it: it is the account that goes on.
+async fn verify(scene: &Scene<'_>) -> Result<(), BeginError> {
+    let account =
+        initialize::own_account(scene.settings).map_err(|source| BeginError::PrepareDirectory { source })?;
+    let server = boot(scene, &account).await?;
+    let setting_up = |source| BeginError::SetUp { source };
+    let mut connection = server.door().open().await.map_err(setting_up)?;
+    let (_, found) = check::identity(&mut connection).await.map_err(setting_up)?;
+    connection.close().await;
+    server.stop().await.map_err(|source| BeginError::RunServer { source })?;
+    // Without any, the next look would take the member for a blank one, and the others would follow instead of copying it.
+    if found.is_empty() { Err(BeginError::FindTransactions) } else { Ok(()) }
+}
+
+/// A server on the new data; `script` is run before anybody gets in, and is gone afterwards.
+async fn boot(scene: &Scene<'_>, script: &str) -> Result<Staging, BeginError> {
+    let file = scene.settings.run_path.join("begin.sql");
+    let writing = |source| BeginError::PrepareDirectory { source: InitializeError::WriteScript { source } };
+    files::write_private(&file, script).map_err(writing)?;
+    let server = Staging::boot(scene.settings, scene.reaper, &scene.data, Some(&file)).await;
+    std::fs::remove_file(&file).map_err(writing)?;
+    server.map_err(|source| BeginError::RunServer { source })
+}
+
+/// The place where new data is made.
+pub(crate) fn beside(data: &Path) -> PathBuf {
+    data.with_extension("restoring")
+}
