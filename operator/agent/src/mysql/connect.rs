@@ -59,6 +59,7 @@ impl Door {
     }
 
     /// The same for another user with the same password.
+    #[must_use]
     pub fn as_user(&self, user: &str) -> Self {
         Self { user: user.to_owned(), ..self.clone() }
     }

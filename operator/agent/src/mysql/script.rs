@@ -24,6 +24,7 @@ impl ScriptFailure {
     }
 
     /// The same without what may quote the statement.
+    #[must_use]
     pub fn without_words(self) -> Self {
         match self.number {
             Some(_) => Self { words: "its words may quote the Secret and are not shown".to_owned(), ..self },
