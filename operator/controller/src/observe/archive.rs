@@ -164,7 +164,7 @@ mod tests {
             change(&mut object);
             object
         };
-        for (case, object) in [
+        for (case, object) in vec![
             ("founding", changed(|object| object.status = None)),
             ("hibernated", changed(|object| object.spec.hibernated = true)),
             ("paused", changed(|object| object.spec.paused = true)),
