@@ -376,6 +376,8 @@ pub struct RehearsalStatus {
     pub attempt: i32,
     /// How it stands.
     pub outcome: RehearsalOutcome,
+    /// When this try began.
+    pub started_at: Time,
     /// When it was over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Time>,

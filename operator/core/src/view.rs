@@ -136,7 +136,7 @@ impl Ages {
     }
 
     /// The moments that decisions count from: an operation, a change of the primary, a request, a lost primary, a deletion, a
-    /// rehearsal that ended, and when each Pod became ready or ceased to be.
+    /// rehearsal that began or ended, and when each Pod became ready or ceased to be.
     pub fn moments<'a>(object: &MySQLCluster, pods: impl Iterator<Item = &'a PodView>) -> Vec<Timestamp> {
         let status = object.status.as_ref();
         let operation = status.and_then(|status| status.operation.as_ref()).map(|one| one.started_at.0);
@@ -148,8 +148,8 @@ impl Ages {
         let changes = status.into_iter().flat_map(|status| [&status.last_switchover, &status.last_failover]);
         let changes = changes.flatten().map(|change| change.started_at.0);
         let readiness = pods.filter_map(|pod| pod.ready_changed);
-        let rehearsal = status.and_then(|status| status.rehearsal.as_ref()?.ended_at.as_ref());
-        let rehearsal = rehearsal.map(|time| time.0);
+        let rehearsal = status.and_then(|status| status.rehearsal.as_ref());
+        let rehearsal = rehearsal.map(|one| one.ended_at.as_ref().unwrap_or(&one.started_at).0);
         [operation, request, writable, deletion, rehearsal]
             .into_iter()
             .flatten()

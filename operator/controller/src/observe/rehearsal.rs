@@ -77,7 +77,7 @@ mod tests {
         let mut cluster = cluster();
         cluster.status.get_or_insert_default().rehearsal = serde_json::from_value(json!({
             "image": "mysql:9.7.5", "digest": "d", "backup": "shop-a", "backupUid": "bac4up", "job": "shop-try", "attempt": 1,
-            "outcome": outcome,
+            "outcome": outcome, "startedAt": "2026-11-21T03:00:00Z",
         }))
         .unwrap();
         cluster

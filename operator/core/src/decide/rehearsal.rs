@@ -24,6 +24,9 @@ const PAUSE: Duration = Duration::from_mins(1);
 /// Longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
+/// What holds up a Job's Pod for so long is worth a word.
+const LATE: Duration = Duration::from_secs(30);
+
 /// An update that is to be tried.
 pub(super) struct Trial<'a> {
     cluster: &'a Cluster,
@@ -110,6 +113,7 @@ impl<'a> Trial<'a> {
             job,
             attempt,
             outcome: RehearsalOutcome::Running,
+            started_at: Time(self.view.now),
             ended_at: None,
             message: String::new(),
         };
@@ -183,7 +187,9 @@ impl<'a> Trial<'a> {
     }
 
     fn active(&self, record: &RehearsalStatus, job: &JobView) -> Hold {
-        match (&job.trouble, job.failure()) {
+        // Its volume is made first, and Kubernetes calls that a trouble too.
+        let is_late = self.view.ages.of(record.started_at.0) >= LATE;
+        match (job.trouble.as_ref().filter(|_| is_late), job.failure()) {
             (Some(trouble), _) => self.held_up(&format!("Job {} cannot go on: {trouble}", record.job)),
             (None, Some(reason)) => self.running(record, &format!("; it tries again: {reason}")),
             (None, None) => self.running(record, ""),

@@ -253,6 +253,13 @@ fn d15_an_image_that_cannot_be_pulled_is_told_once_and_touches_nothing() {
     let (view, plan) = running();
     let mut stuck = job(&plan, JobState::Active, None);
     stuck.trouble = Some("ErrImagePull: not found".to_owned());
+    stuck.trouble = Some("0/3 nodes are available".to_owned());
+    let early = decided(&after(&view, &plan, Some(stuck.clone())));
+    assert_eq!(progressing(&early).0, "RehearsalRunning", "a volume takes its time");
+    stuck.trouble = Some("ErrImagePull: not found".to_owned());
+    let begun = plan.status.rehearsal.as_ref().unwrap().started_at.0;
+    let mut view = view;
+    view.ages = Ages::from_iter([(begun, Duration::from_secs(30))]);
     let held = decided(&after(&view, &plan, Some(stuck.clone())));
     assert!(touches_nothing(&view, &held) && has(&held, "UpdateHeld"));
     assert!(progressing(&held).1.contains("ErrImagePull"), "{:?}", progressing(&held));
