@@ -208,8 +208,10 @@ pub struct PointInTime {
 }
 
 /// Where one backup is stored.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.target.volume) || has(self.target.volume.claimName)")
+    .message("name the volume by its claimName").field_path(".target"))]
 pub struct BackupLocation {
     /// The store.
     pub target: BackupTarget,

@@ -98,8 +98,8 @@ pub const PERMISSIONS: &[Permission] = &[
     clusters(
         "",
         "persistentvolumeclaims",
-        &["list", "watch", "patch", "delete"],
-        "see, grow, keep or delete the volumes",
+        &["get", "list", "watch", "create", "patch", "delete"],
+        "see, grow, keep or delete the volumes; make one for backups where a cluster asks for it",
     ),
     clusters("", "events", &["list"], "tell why a Pod or volume is missing"),
     clusters("", "namespaces", &["get"], "see that a namespace is being deleted"),

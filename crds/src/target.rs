@@ -4,14 +4,15 @@
 #![allow(unreachable_pub)]
 
 use crate::LocalReference;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 /// Where backups are kept: exactly one place.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.s3) != has(self.azure)")
-    .message("name one target: s3 or azure"))]
+#[x_kube(validation = Rule::new("[has(self.s3), has(self.azure), has(self.volume)].exists_one(named, named)")
+    .message("name one target: s3, azure or volume"))]
 pub struct BackupTarget {
     /// A bucket of S3 or of a compatible store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -19,14 +20,17 @@ pub struct BackupTarget {
     /// A container of Azure Blob Storage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub azure: Option<AzureTarget>,
+    /// A volume of this Kubernetes. For small data: it is lost with the storage that it is insured against, and grows by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<VolumeTarget>,
 }
 
 /// What every sort of target has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place<'a> {
-    /// The field that names it: `s3` or `azure`.
+    /// The field that names it: `s3`, `azure` or `volume`.
     pub field: &'static str,
-    /// Bucket or container.
+    /// Bucket, container or volume claim.
     pub bucket: &'a str,
     /// The account that it belongs to, where names are not the world's.
     pub account: &'a str,
@@ -44,7 +48,19 @@ impl BackupTarget {
     /// The place that is named. The schema sees to it that it is one.
     pub fn place(&self) -> Option<Place<'_>> {
         let s3 = self.s3.as_ref().map(S3Target::place);
-        s3.or_else(|| self.azure.as_ref().map(AzureTarget::place))
+        let azure = || self.azure.as_ref().map(AzureTarget::place);
+        s3.or_else(azure).or_else(|| self.volume.as_ref().map(VolumeTarget::place))
+    }
+
+    /// The same place, named so that it is found without the cluster: a volume by its claim.
+    #[must_use]
+    pub fn settled(&self, cluster: &str) -> Self {
+        let settle = |volume: &VolumeTarget| VolumeTarget {
+            claim_name: Some(volume.claim(cluster)),
+            size: None,
+            storage_class_name: None,
+        };
+        Self { volume: self.volume.as_ref().map(settle), ..self.clone() }
     }
 }
 
@@ -138,6 +154,58 @@ impl AzureTarget {
             endpoint: self.endpoint.as_deref(),
             credentials: self.credentials_secret_ref.as_ref(),
             authority: self.authority_secret_ref.as_ref(),
+        }
+    }
+}
+
+/// A volume of this Kubernetes.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Default, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.claimName) != has(self.size)")
+        .message("name either claimName, a PersistentVolumeClaim of this namespace, or size, for one that is made"),
+    validation = Rule::new("!has(self.storageClassName) || has(self.size)")
+        .message("storageClassName goes with size only: a claim that exists has its class"),
+    validation = Rule::new("!has(self.size) || !has(oldSelf.size) || !isQuantity(self.size) || !isQuantity(oldSelf.size) || quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0")
+        .message("the volume cannot shrink; keep the size, or name another claim with claimName"),
+    validation = Rule::new("!has(self.size) || !has(oldSelf.size) || (has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName))")
+        .message("the class of a volume cannot change; name a claim of another class with claimName")
+)]
+pub struct VolumeTarget {
+    /// A `PersistentVolumeClaim` of this namespace, with a file system. One Pod of the cluster mounts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub claim_name: Option<String>,
+    /// Makes the claim `NAME-backups` of this size, such as `50Gi`. At least 1Gi. It may grow, never shrink. It stays when
+    /// the cluster is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('1Gi')) >= 0")
+        .message("size must be a quantity of at least 1Gi, such as 50Gi"))]
+    pub size: Option<Quantity>,
+    /// Class of the claim that is made. Absent: the default of this Kubernetes. It cannot change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub storage_class_name: Option<String>,
+}
+
+// A quantity is a text, and so equal to itself.
+impl Eq for VolumeTarget {}
+
+impl VolumeTarget {
+    /// Name of the claim for the backups of `cluster`.
+    pub fn claim(&self, cluster: &str) -> String {
+        self.claim_name.clone().unwrap_or_else(|| format!("{cluster}-backups"))
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place {
+            field: "volume",
+            bucket: self.claim_name.as_deref().unwrap_or_default(),
+            account: "",
+            prefix: "",
+            endpoint: None,
+            credentials: None,
+            authority: None,
         }
     }
 }

@@ -61,6 +61,8 @@ async fn a29_the_backups_of_a_cluster_are_checked() {
         ("no verification", json!({"verify": {"mode": "Off"}})),
         ("a window", json!({"retention": {"keepLast": 1, "window": "30d"}})),
         ("the longest window", json!({"retention": {"window": "9999d"}})),
+        ("a volume", json!({"target": {"s3": null, "volume": {"size": "5Gi", "storageClassName": "slow"}}})),
+        ("a claim", json!({"target": {"s3": null, "volume": {"claimName": "safe"}}})),
         ("no archive", json!({"binlogArchive": {"mode": "Off"}})),
         ("the shortest delay", json!({"binlogArchive": {"maxDelay": "200ms"}})),
         ("the longest delay", json!({"binlogArchive": {"maxDelay": "60m"}})),
@@ -94,6 +96,20 @@ async fn a29_the_backups_of_a_cluster_are_checked() {
     rejects(&api, "a backup that is too young", young, "1m or more").await;
     for (case, change, why) in [
         ("no target", json!({"target": {"s3": null}}), "spec.backup.target"),
+        ("two targets", json!({"target": {"volume": {"claimName": "safe"}}}), "name one target"),
+        ("no claim", json!({"target": {"s3": null, "volume": {}}}), "name either claimName"),
+        (
+            "a claim and a size",
+            json!({"target": {"s3": null, "volume": {"claimName": "safe", "size": "5Gi"}}}),
+            "name either claimName",
+        ),
+        (
+            "a claim with a class",
+            json!({"target": {"s3": null, "volume": {"claimName": "safe", "storageClassName": "slow"}}}),
+            "goes with size only",
+        ),
+        ("a small volume", json!({"target": {"s3": null, "volume": {"size": "1M"}}}), "at least 1Gi"),
+        ("a claim's path", json!({"target": {"s3": null, "volume": {"claimName": "a/b"}}}), "should match"),
         ("no bucket", json!({"target": {"s3": {"bucket": ""}}}), "spec.backup.target.s3.bucket"),
         ("a prefix from the root", json!({"target": {"s3": {"prefix": "/a"}}}), "should match"),
         (
@@ -133,6 +149,9 @@ async fn a30_a_restore_names_one_backup() {
     }
     let outside = json!({"location": {"target": {"s3": {"bucket": "safe"}}, "path": "/shop"}});
     rejects(&api, "a path from the root", restore(outside), "should match").await;
+    let volume = |volume: Value| restore(json!({"location": {"target": {"volume": volume}, "path": "shop"}}));
+    accepts(&api, "a claim", volume(json!({"claimName": "shop-backups"}))).await;
+    rejects(&api, "a volume without a name", volume(json!({"size": "5Gi"})), "by its claimName").await;
 }
 
 #[tokio::test]

@@ -124,7 +124,7 @@ async fn restore_elsewhere(namespace: &Namespace, store: &Store, location: &Valu
 }
 
 /// What is stored goes with the object.
-async fn remove(namespace: &Namespace, name: &str) -> Result<()> {
+pub async fn remove(namespace: &Namespace, name: &str) -> Result<()> {
     let backups: Api<MySQLBackup> = Api::namespaced(namespace.client(), namespace.name());
     let uid = backups.get(name).await?.uid();
     backups.delete(name, &DeleteParams::default()).await?;

@@ -19,6 +19,7 @@ mod rollout;
 mod scaling;
 mod sizes;
 mod updates;
+mod volumes;
 
 use anyhow::Result;
 use porpoise_e2e::scenario::Namespace;

@@ -59,7 +59,7 @@ async fn a29_a30_everything_is_lost_and_any_point_in_time_comes_back() -> Result
 }
 
 /// Waits until all that was committed before `moment` is archived.
-async fn reached(shop: &Database<'_>, moment: Timestamp) -> Result<BackupsStatus> {
+pub async fn reached(shop: &Database<'_>, moment: Timestamp) -> Result<BackupsStatus> {
     until("all that was committed is archived", HEALTHY_WITHIN, async || {
         let status = shop.status().await?;
         let backup = status.backup.clone().unwrap_or_default();

@@ -33,3 +33,4 @@ pub mod supervise;
 pub mod tail;
 pub mod transactions;
 pub mod vault;
+pub mod volume;

@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 use porpoise_agent::backup::job::{self, JobSettings};
 use porpoise_agent::blackbox::{self, ProbeSettings};
 use porpoise_agent::settings::Settings;
+use porpoise_agent::volume::{self, VolumeSettings};
 use porpoise_agent::{install, local, logging, run};
 use porpoise_core::names;
 use std::path::PathBuf;
@@ -29,6 +30,8 @@ enum Command {
     Probe(ProbeSettings),
     /// Do what a backup Job is for: store a member's data, or remove a stored backup.
     Backup(Box<JobSettings>),
+    /// Serve a volume claim as an object store to the members of a cluster.
+    Volume(VolumeSettings),
     /// Prepare for the end of the Pod.
     Prestop(Local),
     /// Print what the agent knows.
@@ -61,6 +64,10 @@ async fn main() -> ExitCode {
         Command::Backup(settings) => {
             logging::start();
             job::run(*settings).await.map_err(Into::into)
+        }
+        Command::Volume(settings) => {
+            logging::start();
+            volume::run(settings).await.map(|()| String::new()).map_err(Into::into)
         }
         Command::Prestop(Local { run_path }) => local::ask_to_drain(&run_path).await.map_err(Into::into),
         Command::State(Local { run_path }) => local::ask_for_state(&run_path).await.map_err(Into::into),

@@ -102,6 +102,15 @@ pub enum SettingsError {
         #[source]
         source: std::io::Error,
     },
+    /// The members' certificate cannot be read.
+    #[error("read {path}")]
+    ReadCertificate {
+        /// The file.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: std::io::Error,
+    },
     /// The Pod's name has no ordinal.
     #[error("find an ordinal in the instance name {instance:?}")]
     FindOrdinal {

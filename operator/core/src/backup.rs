@@ -11,7 +11,7 @@ mod view;
 
 pub use archive::{ARCHIVE_FOLDER, ArchiveOrder, ArchiveSettings, ArchiveState, RestorePoint};
 pub use archiving::{
-    ARCHIVE_BROKEN, ARCHIVE_FAILING, about, archive_needs, archive_settings, archived, longest_delay,
+    ARCHIVE_BROKEN, ARCHIVE_FAILING, about, archive_needs, archive_settings, archived, longest_delay, settled,
 };
 pub use plan::BackupPlan;
 pub use secrets::{
@@ -111,6 +111,18 @@ pub enum BackupJob {
         /// The wanted `my.cnf`.
         my_cnf: String,
     },
+}
+
+impl BackupJob {
+    /// Where the backup is, or shall be.
+    pub fn location(&self) -> &BackupLocation {
+        match self {
+            Self::Store { location, .. }
+            | Self::Verify { location }
+            | Self::Remove { location }
+            | Self::Rehearse { location, .. } => location,
+        }
+    }
 }
 
 fn yes() -> bool {

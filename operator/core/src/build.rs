@@ -2,6 +2,7 @@
 
 mod backup_account;
 mod backup_job;
+mod backup_store;
 mod config_map;
 mod disruption_budget;
 mod metadata;
@@ -16,6 +17,7 @@ mod stateful_set;
 pub use backup_account::backup_account;
 pub(crate) use backup_job::labels as backup_labels;
 pub use backup_job::{JobHome, remove_job, store_job, verify_job};
+pub use backup_store::{BackupStore, backups_claim};
 pub use config_map::{agent_config, config_map};
 pub use disruption_budget::disruption_budget;
 pub use metadata::{owner_reference, pod_metadata, selector_labels};

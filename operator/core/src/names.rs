@@ -8,6 +8,8 @@ pub const MYSQL_PORT: u16 = 3306;
 pub const AGENT_PORT: u16 = 7306;
 /// Port of the agent's probes and metrics, plain HTTP.
 pub const PROBE_PORT: u16 = 7307;
+/// Port of the Pod that serves a volume claim with backups, mutual TLS.
+pub const STORE_PORT: u16 = 7308;
 
 /// Name of the mysql container.
 pub const CONTAINER: &str = "mysql";
@@ -36,6 +38,8 @@ pub const ACCOUNTS_PATH: &str = "/porpoise/accounts";
 pub const APP_ACCOUNT_PATH: &str = "/porpoise/app";
 /// Directory of sockets and the pid file (emptyDir).
 pub const RUN_PATH: &str = "/run/mysqld";
+/// Where a Pod that serves or clears a volume claim with backups has it.
+pub const BACKUPS_PATH: &str = "/porpoise/backups";
 
 /// Variable of the mysql container: what its template was made from.
 pub const TEMPLATE_VARIABLE: &str = "PORPOISE_TEMPLATE";
@@ -71,6 +75,8 @@ pub const RETAINED_BY: &str = "mysql.porpoise.dev/retained-by";
 
 /// Label with the name of the `MySQLBackup`, on its Jobs and their Pods.
 pub const BACKUP_LABEL: &str = "mysql.porpoise.dev/backup";
+/// Label with the name of a volume claim for backups, on the Pods that mount it: they run on one node.
+pub const BACKUPS_CLAIM_LABEL: &str = "mysql.porpoise.dev/backups-claim";
 /// Label on a `MySQLBackup` that says why the operator made it: `schedule`, `request`, `update` or `deletion`.
 pub const ORIGIN_LABEL: &str = "mysql.porpoise.dev/origin";
 /// Name of the volume of a backup's Job, mounted where a member has its own.
@@ -120,6 +126,18 @@ impl ClusterNames {
     /// The Service that leads to the replicas.
     pub fn replicas_service(&self) -> String {
         format!("{}-ro", self.name)
+    }
+    /// What serves the volume claim that the cluster's backups go to: `StatefulSet`, Service and `NetworkPolicy`.
+    pub fn store(&self) -> String {
+        format!("{}-backups", self.name)
+    }
+    /// What serves the volume claim that the cluster's first data comes from, as long as that takes.
+    pub fn source(&self) -> String {
+        format!("{}-restore", self.name)
+    }
+    /// DNS name of a Service of this namespace.
+    pub fn service_host(&self, service: &str) -> String {
+        format!("{service}.{}.svc", self.namespace)
     }
     /// The `EndpointSlice` of the rw Service.
     pub fn primary_slice(&self) -> String {

@@ -6,7 +6,7 @@ use crate::protocol::Order;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -42,6 +42,8 @@ pub struct Plan {
     pub archive: Vec<ArchiveOrder>,
     /// Backups to make, unless they exist already.
     pub backups: Vec<MySQLBackup>,
+    /// A volume claim for backups to make or to grow. It has no owner: backups outlive their cluster.
+    pub backups_claim: Option<PersistentVolumeClaim>,
     /// Backups to delete, by name and UID.
     pub retired_backups: Vec<(String, String)>,
     /// Stored backups that are to be verified now.

@@ -16,6 +16,7 @@ mod reads;
 pub(crate) mod release;
 pub(crate) mod resources;
 mod storage;
+mod target;
 mod tls;
 mod update;
 mod warnings;
@@ -192,7 +193,7 @@ pub fn cluster(
     problems.extend(failover::problems(&spec.failover));
     problems.extend(reads::problems(&spec.services.replicas));
     problems.extend(update::problems(&spec.update));
-    problems.extend(backup::problems(spec));
+    problems.extend(backup::problems(spec, names(object).cluster()));
     problems.extend(bootstrap::problems(spec));
     if problems.is_empty() { Ok(assemble(object, references, settings)) } else { Err(problems) }
 }

@@ -1,6 +1,7 @@
 //! What can go wrong with the archive of the binlog.
 
 use crate::mysql::SqlError;
+use crate::settings::SettingsError;
 use crate::tail::binlog::BinlogError;
 use crate::vault::VaultError;
 use porpoise_core::gtid::GtidError;
@@ -56,6 +57,13 @@ pub enum ArchiveError {
         term: Term,
         /// The later one.
         later: Term,
+    },
+    /// What it takes to reach a volume cannot be read.
+    #[error("read the agent's own settings")]
+    ReadSettings {
+        /// Cause.
+        #[source]
+        source: SettingsError,
     },
     /// The store cannot be used.
     #[error("use the archive's store")]
@@ -113,6 +121,7 @@ impl ArchiveError {
             Self::MissingSegment { .. } | Self::UnderstandSegment { .. } | Self::NewerFormat { .. } => true,
             Self::AskServer { .. }
             | Self::ReadSet { .. }
+            | Self::ReadSettings { .. }
             | Self::UseFile { .. }
             | Self::ReadBinlog { .. }
             | Self::KeepTerm { .. }

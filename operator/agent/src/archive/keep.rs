@@ -11,6 +11,7 @@ use crate::logging;
 use crate::member::{Archived, Member, Stance, Told};
 use crate::mysql::{Session, SqlError, statements};
 use crate::vault::{Patience, Vault};
+use crate::volume::{Role, equipped};
 use jiff::Timestamp;
 use porpoise_core::gtid::GtidSet;
 use porpoise_core::protocol::Term;
@@ -120,7 +121,9 @@ async fn begin(
 ) -> Result<Work, ArchiveError> {
     let using = |source| ArchiveError::UseStore { source };
     let settings = &told.settings;
-    let vault = Vault::open_with(&settings.target, &settings.secrets, &PATIENCE).map_err(using)?;
+    let secrets = equipped(&member.settings, &settings.target, &settings.secrets, Role::Own)
+        .map_err(|source| ArchiveError::ReadSettings { source })?;
+    let vault = Vault::open_with(&settings.target, &secrets, &PATIENCE).map_err(using)?;
     let store = Store::open(&vault, &settings.folder())?;
     let seal = store.seal(&settings.about, settings.key_name.as_deref())?;
     let log = Log::new(&member.settings.data_path);

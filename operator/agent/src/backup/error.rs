@@ -4,9 +4,11 @@ use super::rehearse::RehearseError;
 use super::unpack::RestoreError;
 use crate::mysql::SqlError;
 use crate::mysql::quote::QuoteError;
+use crate::settings::SettingsError;
 use crate::supervise::initialize::InitializeError;
 use crate::supervise::staging::StagingError;
 use crate::vault::VaultError;
+use crate::volume::VolumeError;
 use std::io;
 use std::path::PathBuf;
 
@@ -114,13 +116,28 @@ pub enum BackupError {
     },
     /// A table of the copy is not that of its donor.
     #[error(
-        "find {table} on the copy as it is on {donor}: they differ, and the binlog of {donor} names no write to it since;          compare {table} on all members, rebuild those that are wrong from one that is right"
+        "find {table} on the copy as it is on {donor}: they differ, and the binlog of {donor} names no write to it since; \
+         compare {table} on all members, rebuild those that are wrong from one that is right"
     )]
     CompareTable {
         /// Schema and table.
         table: String,
         /// The member that was copied.
         donor: String,
+    },
+    /// What it takes to reach a volume cannot be read.
+    #[error("read the agent's own settings")]
+    ReadSettings {
+        /// Cause.
+        #[source]
+        source: SettingsError,
+    },
+    /// The mounted volume cannot be used.
+    #[error("open the volume")]
+    OpenVolume {
+        /// Cause.
+        #[source]
+        source: VolumeError,
     },
     /// Storing failed.
     #[error("store the copy")]

@@ -22,10 +22,12 @@ use crate::settings::Settings;
 use crate::supervise::reap::Reaper;
 use crate::supervise::staging::Staging;
 use crate::vault::{Cargo, Vault, VaultError};
+use crate::volume::{Local, Role, equipped, on_loopback};
 use check::Found;
 use porpoise_core::backup::{
     About, BackupJob, Compared, Donor, JobReport, LONGEST_GTID_TEXT, Manifest, Summary, TargetSecrets,
 };
+use porpoise_core::names;
 use porpoise_crds::BackupLocation;
 use std::path::Path;
 
@@ -49,7 +51,9 @@ async fn carry_out(
     let storing = |source| BackupError::StoreCopy { source };
     match job {
         BackupJob::Store { location, about, donors, key_name, max_bytes_per_second, verify, compare } => {
-            let vault = Vault::open(&location.target, secrets).map_err(storing)?;
+            let secrets = equipped(settings, &location.target, secrets, Role::Own)
+                .map_err(|source| BackupError::ReadSettings { source })?;
+            let vault = Vault::open(&location.target, &secrets).map_err(storing)?;
             let vault = vault.at_most(*max_bytes_per_second);
             let wish = Wish {
                 location,
@@ -68,6 +72,8 @@ async fn carry_out(
         }
         BackupJob::Remove { location } => {
             let removing = |source| BackupError::RemoveBackup { source };
+            let local = mounted(location).await?;
+            let secrets = local.as_ref().map_or(secrets, Local::secrets);
             let vault = Vault::open(&location.target, secrets).map_err(removing)?;
             vault.remove(&location.path).await.map_err(removing)?;
             Ok(JobReport::Removed)
@@ -78,6 +84,14 @@ async fn carry_out(
             Ok(JobReport::Rehearsed { version: found.version, tables: found.tables })
         }
     }
+}
+
+/// The volume that this Pod has mounted itself. The cluster, whose Pod would serve it, may be gone for long.
+async fn mounted(location: &BackupLocation) -> Result<Option<Local>, BackupError> {
+    let Some(volume) = &location.target.volume else { return Ok(None) };
+    let claim = volume.claim_name.as_deref().unwrap_or_default();
+    let local = on_loopback(claim, Path::new(names::BACKUPS_PATH)).await;
+    local.map(Some).map_err(|source| BackupError::OpenVolume { source })
 }
 
 /// Copies, boots the copy, checks it, stores it. The boot is the verification.

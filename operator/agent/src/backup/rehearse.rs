@@ -11,6 +11,7 @@ use crate::supervise::output;
 use crate::supervise::reap::Reaper;
 use crate::supervise::staging::{Staging, StagingError};
 use crate::vault::{Vault, VaultError};
+use crate::volume::{Role, equipped};
 use nix::sys::signal::Signal;
 use porpoise_core::backup::TargetSecrets;
 use porpoise_crds::BackupLocation;
@@ -118,7 +119,9 @@ pub(super) async fn update(
     take_settings(settings, reaper).await?;
     tracing::info!("mysqld of the wanted image takes the settings");
     let fetching = |source| RehearseError::FetchBackup { source };
-    let vault = Vault::open(&location.target, secrets).map_err(fetching)?;
+    let secrets = equipped(settings, &location.target, secrets, Role::Own)
+        .map_err(|source| RehearseError::ReadConfig { source })?;
+    let vault = Vault::open(&location.target, &secrets).map_err(fetching)?;
     vault.fetch(&location.path, &settings.data_path).await.map_err(fetching)?;
     let found = upgrade(settings, reaper).await?;
     tracing::info!(version = found.version, tables = found.tables, "the update works on the copy");

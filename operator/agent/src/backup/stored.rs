@@ -3,6 +3,7 @@
 use super::{BackupError, unpack, verify};
 use crate::settings::Settings;
 use crate::supervise::reap::Reaper;
+use crate::volume::Role;
 use porpoise_core::backup::{RestoreSource, TargetSecrets};
 use porpoise_crds::BackupLocation;
 
@@ -15,7 +16,7 @@ pub(super) async fn check(
 ) -> Result<u64, BackupError> {
     let source = RestoreSource { location: location.clone(), secrets: secrets.clone(), point: None };
     let reading = |source| BackupError::ReadBackup { source };
-    let fetched = unpack::fetch(settings, &source).await.map_err(reading)?;
+    let fetched = unpack::fetch(settings, &source, Role::Own).await.map_err(reading)?;
     tracing::info!(path = location.path, "the backup is fetched");
     let directory = unpack::verify(settings, reaper, fetched, &|words| tracing::info!("{words}")).await;
     // It is in order as a whole, and has the agent's password of today.

@@ -6,11 +6,12 @@ use crate::archive::course::{Base, Course, CourseError};
 use crate::archive::store::Store;
 use crate::files;
 use crate::mysql::SqlError;
-use crate::settings::Settings;
+use crate::settings::{Settings, SettingsError};
 use crate::supervise::initialize::{self, InitializeError};
 use crate::supervise::reap::Reaper;
 use crate::supervise::staging::{Staging, StagingError};
 use crate::vault::{Vault, VaultError};
+use crate::volume::{Role, equipped};
 use porpoise_core::backup::{ARCHIVE_FOLDER, Manifest, RestorePoint, RestoreSource};
 use porpoise_core::gtid::GtidSet;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,13 @@ pub enum RestoreError {
         "refuse to restore over a volume with data: restore into a new cluster, or remove the volume claim"
     )]
     RefuseVolume,
+    /// What it takes to reach a volume cannot be read.
+    #[error("read the agent's own settings")]
+    ReadSettings {
+        /// Cause.
+        #[source]
+        source: SettingsError,
+    },
     /// The stored backup cannot be read.
     #[error("fetch the backup")]
     FetchBackup {
@@ -84,6 +92,7 @@ impl RestoreError {
             // Memory or the release of mysqld may be the reason as well.
             Self::BootData { .. }
             | Self::RefuseVolume
+            | Self::ReadSettings { .. }
             | Self::PrepareDirectory { .. }
             | Self::AskData { .. }
             | Self::ReachPoint { .. }
@@ -97,7 +106,10 @@ impl RestoreError {
             Self::FetchBackup { source } => source.is_for_good(),
             Self::ReachPoint { source } => source.is_for_good(),
             Self::RefuseVolume | Self::CompareTransactions { .. } | Self::BootData { .. } => true,
-            Self::PrepareDirectory { .. } | Self::AskData { .. } | Self::SwapData { .. } => false,
+            Self::ReadSettings { .. }
+            | Self::PrepareDirectory { .. }
+            | Self::AskData { .. }
+            | Self::SwapData { .. } => false,
         }
     }
 }
@@ -113,11 +125,13 @@ pub struct Fetched {
 }
 
 /// Fetches the data. What an earlier try left is removed. A point in time that cannot be reached is found out before.
-pub async fn fetch(settings: &Settings, source: &RestoreSource) -> Result<Fetched, RestoreError> {
+pub async fn fetch(settings: &Settings, source: &RestoreSource, role: Role) -> Result<Fetched, RestoreError> {
     let directory = settings.data_path.with_extension("restoring");
     initialize::remove(&directory).map_err(|source| RestoreError::PrepareDirectory { source })?;
     let fetching = |source| RestoreError::FetchBackup { source };
-    let vault = Vault::open(&source.location.target, &source.secrets).map_err(fetching)?;
+    let secrets = equipped(settings, &source.location.target, &source.secrets, role)
+        .map_err(|source| RestoreError::ReadSettings { source })?;
+    let vault = Vault::open(&source.location.target, &secrets).map_err(fetching)?;
     let course = match &source.point {
         Some(point) => {
             let manifest = vault.manifest(&source.location.path).await.map_err(fetching)?;

@@ -7,6 +7,7 @@ use crate::intent::{self, Intent};
 use crate::logging;
 use crate::supervise::Server;
 use crate::supervise::initialize;
+use crate::volume::Role;
 use porpoise_core::backup::RestoreSource;
 use porpoise_core::protocol::Term;
 use std::sync::Arc;
@@ -65,7 +66,7 @@ async fn replace(pursuit: &Pursuit, wanted: &Wanted) -> Result<(), GoalError> {
     let place = &wanted.source.location.path;
     pursuit.member.say(&format!("restoring the backup {place}"), false);
     let restoring = |source| GoalError::RestoreData { source };
-    let fetched = unpack::fetch(settings, &wanted.source).await.map_err(restoring)?;
+    let fetched = unpack::fetch(settings, &wanted.source, Role::Source).await.map_err(restoring)?;
     stop(pursuit).await;
     let say = |words: &str| pursuit.member.say(words, false);
     let verified = unpack::verify(settings, pursuit.supervisor.reaper(), fetched, &say).await;

@@ -118,6 +118,29 @@ pub enum VaultError {
         /// What happened.
         reason: String,
     },
+    /// The Pod that serves a volume claim could not be reached, or failed.
+    #[error(
+        "{doing}: the volume claim {claim} cannot be used now; see with `kubectl describe pod` why the Pod that serves it, with the \
+         suffix -backups-0 or -restore-0, does not work ({reason})"
+    )]
+    ReachClaim {
+        /// What was being done.
+        doing: String,
+        /// Name of the claim.
+        claim: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The volume claim is full.
+    #[error(
+        "{doing}: the volume claim {claim} is full; grow it, keep fewer backups, or choose another target"
+    )]
+    ClaimFull {
+        /// What was being done.
+        doing: String,
+        /// Name of the claim.
+        claim: String,
+    },
     /// The store took too long.
     #[error("{doing}: not done within {limit:?}; check the store and the network to it")]
     AwaitStore {
@@ -231,6 +254,7 @@ impl VaultError {
     pub fn is_for_good(&self) -> bool {
         match self {
             Self::ReachStore { .. }
+            | Self::ReachClaim { .. }
             | Self::AwaitStore { .. }
             | Self::ReadFile { .. }
             | Self::ReadStill { .. }
@@ -250,6 +274,7 @@ impl VaultError {
             | Self::NewerFormat { .. }
             | Self::UnderstandManifest { .. }
             | Self::NoSuchBucket { .. }
+            | Self::ClaimFull { .. }
             | Self::AccessDenied { .. }
             | Self::RefuseRequest { .. }
             | Self::MissingChunk { .. }

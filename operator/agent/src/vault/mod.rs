@@ -24,6 +24,7 @@ pub use target::Patience;
 
 // The archive of the binlog lies in the same store, in objects of its own form.
 pub(crate) use manifest::folder_path;
+pub(crate) use names::Names;
 // Donors are looked up as stores are.
 pub(crate) use names::look_up;
 pub(crate) use objects::Objects;

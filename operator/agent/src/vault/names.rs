@@ -5,17 +5,29 @@
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
 use object_store::client::{DnsError, DnsFuture, DnsResolver};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Reads the files anew for each name: look-ups are rare, since connections are kept.
 #[derive(Debug)]
-pub(super) struct Names;
+pub(crate) struct Names;
 
 impl DnsResolver for Names {
     fn resolve(&self, host: &str) -> DnsFuture {
         let host = host.to_owned();
         // The connection's own limit bounds it.
         Box::pin(async move { look_up(&host).await })
+    }
+}
+
+/// For clients that are not the store's own.
+impl reqwest::dns::Resolve for Names {
+    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        Box::pin(async move {
+            let found = look_up(name.as_str()).await?;
+            // The port comes from the address that the name stands in.
+            let found = found.into_iter().map(|address| SocketAddr::new(address, 0));
+            Ok(Box::new(found) as reqwest::dns::Addrs)
+        })
     }
 }
 

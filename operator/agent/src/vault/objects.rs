@@ -1,6 +1,7 @@
 //! The calls to a store: each within a limit, each with an error that says what was being done.
 
 use super::VaultError;
+use crate::volume::NO_ROOM;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, future};
 use object_store::path::Path;
@@ -20,6 +21,8 @@ const ROUNDS: usize = 5;
 pub(crate) struct Objects {
     store: Arc<dyn ObjectStore>,
     bucket: String,
+    /// The bucket is a volume claim, which people look after in another way.
+    is_claim: bool,
     limit: Duration,
 }
 
@@ -36,7 +39,12 @@ pub(crate) enum Created {
 
 impl Objects {
     pub(crate) fn new(store: Arc<dyn ObjectStore>, bucket: String, limit: Duration) -> Self {
-        Self { store, bucket, limit }
+        Self { store, bucket, is_claim: false, limit }
+    }
+
+    /// A volume claim's objects.
+    pub(crate) fn of_claim(store: Arc<dyn ObjectStore>, claim: String, limit: Duration) -> Self {
+        Self { is_claim: true, ..Self::new(store, claim, limit) }
     }
 
     /// Writes an object, or writes it again.
@@ -152,12 +160,16 @@ impl Objects {
             return VaultError::NoSuchBucket { bucket: self.bucket.clone() };
         }
         let reason = words(&error);
+        if self.is_claim && says(&error, &[NO_ROOM]) {
+            return VaultError::ClaimFull { doing, claim: self.bucket.clone() };
+        }
         match error {
             Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
                 VaultError::AccessDenied { doing, reason }
             }
             error if says(&error, LOST_ACCESS) => VaultError::AccessDenied { doing, reason },
             error if is_refusal(&error) => VaultError::RefuseRequest { doing, reason },
+            _ if self.is_claim => VaultError::ReachClaim { doing, claim: self.bucket.clone(), reason },
             _ => VaultError::ReachStore { doing, reason },
         }
     }

@@ -3,6 +3,7 @@
 use super::VaultError;
 use super::names::Names;
 use super::objects::Objects;
+use crate::volume;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::azure::{MicrosoftAzure, MicrosoftAzureBuilder};
 use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig};
@@ -60,15 +61,20 @@ pub(super) fn open(
 ) -> Result<Objects, VaultError> {
     let limit = patience.whole();
     match target {
-        BackupTarget { s3: Some(s3), azure: None } => {
+        BackupTarget { s3: Some(s3), azure: None, volume: None } => {
             let store = open_s3(s3, secrets, patience)?;
             Ok(Objects::new(Arc::new(store), s3.bucket.clone(), limit))
         }
-        BackupTarget { s3: None, azure: Some(azure) } => {
+        BackupTarget { s3: None, azure: Some(azure), volume: None } => {
             let store = open_azure(azure, secrets, patience)?;
             Ok(Objects::new(Arc::new(store), azure.container.clone(), limit))
         }
-        _ => Err(VaultError::UseTarget { reason: "name one target: s3 or azure".to_owned() }),
+        BackupTarget { s3: None, azure: None, volume: Some(volume) } => {
+            let claim = volume.claim_name.clone().unwrap_or_default();
+            let store = open_volume(&claim, secrets, patience)?;
+            Ok(Objects::of_claim(Arc::new(store), claim, limit))
+        }
+        _ => Err(VaultError::UseTarget { reason: "name one target: s3, azure or volume".to_owned() }),
     }
 }
 
@@ -113,6 +119,33 @@ fn open_azure(
     if let Some(endpoint) = endpoint {
         builder = builder.with_endpoint(endpoint.to_owned());
     }
+    builder.build().map_err(|error| refused(&error))
+}
+
+/// A claim is served as a bucket of its name. Whoever calls is known by the certificate, so nothing is signed.
+fn open_volume(claim: &str, secrets: &TargetSecrets, patience: &Patience) -> Result<AmazonS3, VaultError> {
+    let TargetSecrets { credentials, authority, .. } = secrets;
+    let address = entry(credentials, volume::ADDRESS)?;
+    let is_plain = is_plain(Some(address))?;
+    let builder = AmazonS3Builder::new()
+        .with_bucket_name(claim)
+        .with_region("volume")
+        .with_endpoint(address)
+        .with_virtual_hosted_style_request(false)
+        .with_skip_signature(true)
+        .with_client_options(client_options(secrets, patience, is_plain)?)
+        .with_retry(patience.retry())
+        .with_disable_bulk_delete(true);
+    let builder = match authority {
+        None => builder,
+        Some(authority) => builder.with_http_connector(volume::MemberConnector {
+            certificate: entry(credentials, volume::CERTIFICATE)?.to_owned(),
+            key: entry(credentials, volume::KEY)?.to_owned(),
+            authority: authority.clone(),
+            connect: patience.connect,
+            request: patience.request,
+        }),
+    };
     builder.build().map_err(|error| refused(&error))
 }
 

@@ -12,3 +12,4 @@ mod round;
 mod server;
 mod speed;
 mod tree;
+mod volumes;

@@ -3,7 +3,7 @@
 use super::secrets::{FoundSecrets, SecretNeed, gathered, need_of_encryption, needs_of_target};
 use super::{ARCHIVE_FOLDER, About, ArchiveSettings};
 use crate::validate;
-use porpoise_crds::{ArchiveMode, Backup, MySQLCluster};
+use porpoise_crds::{ArchiveMode, Backup, BackupTarget, MySQLCluster};
 use std::time::Duration;
 
 /// Reason of `BackupReady` while the binlog is not archived as it should be.
@@ -29,6 +29,11 @@ pub fn longest_delay(backup: &Backup) -> Duration {
     validate::duration(&backup.binlog_archive.max_delay).unwrap_or(Duration::from_secs(1))
 }
 
+/// Where the backups of this cluster go, named so that it is found without the cluster.
+pub fn settled(object: &MySQLCluster, backup: &Backup) -> BackupTarget {
+    backup.target.settled(object.metadata.name.as_deref().unwrap_or_default())
+}
+
 /// What the primary is told.
 ///
 /// # Errors
@@ -39,7 +44,7 @@ pub fn archive_settings(
     found: &FoundSecrets,
 ) -> Result<ArchiveSettings, String> {
     Ok(ArchiveSettings {
-        target: backup.target.clone(),
+        target: settled(object, backup),
         secrets: gathered(&archive_needs(backup), found)?,
         about: about(object, ARCHIVE_FOLDER),
         key_name: backup.encryption.as_ref().map(|encryption| encryption.key_name.clone()),
@@ -99,6 +104,21 @@ mod tests {
         assert_eq!((settings.max_delay_milliseconds, settings.key_name.as_deref()), (250, Some("2026")));
         assert_eq!(settings.secrets.keys.len(), 2, "what an older key sealed is still read");
         assert!(!format!("{settings:?}").contains("s3cr3t"));
+    }
+
+    #[test]
+    fn a29_a_volume_is_named_so_that_it_is_found_without_the_cluster() {
+        let mut object = object();
+        for (volume, claim) in
+            [(json!({"size": "5Gi"}), "shop-backups"), (json!({"claimName": "safe"}), "safe")]
+        {
+            object.spec.backup = serde_json::from_value(json!({"target": {"volume": volume}})).unwrap();
+            let backup = archived(&object).unwrap();
+            assert_eq!(archive_needs(backup), [], "members reach it with what they have");
+            let settings = archive_settings(&object, backup, &FoundSecrets::new()).unwrap();
+            assert_eq!(json!(settings.target), json!({"volume": {"claimName": claim}}));
+            assert_eq!(settings.folder(), "prod/shop/c1a5ter/_binlogs");
+        }
     }
 
     #[test]

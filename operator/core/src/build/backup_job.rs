@@ -1,13 +1,16 @@
 //! The Jobs of a `MySQLBackup` (A32): one stores it, one verifies what is stored, one removes it. What they share with other Jobs
 //! that work on a stored backup is here too.
 
+use super::backup_store;
 use super::metadata::texts;
 use super::pod::{container, placement, security_context, volumes};
 use super::stateful_set::claim_spec;
 use crate::backup::{
     AUTHORITY_ENTRY, AUTHORITY_PATH, BackupJob, CREDENTIALS_PATH, JOB_VARIABLE, KEYS_PATH, credential_entries,
 };
-use crate::names::{self, ACCOUNTS, AGENT_BIN_PATH, BACKUP_LABEL, ClusterNames, STAGING_VOLUME};
+use crate::names::{
+    self, ACCOUNTS, AGENT_BIN_PATH, BACKUP_LABEL, BACKUPS_CLAIM_LABEL, ClusterNames, STAGING_VOLUME,
+};
 use crate::validate::Cluster;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
@@ -115,11 +118,25 @@ pub fn verify_job(
     job(backup, &home, names::verify_job(&name(backup)), pod, STORING)
 }
 
-/// Removes what is stored. It needs no volume and no configuration, and no cluster.
+/// Removes what is stored. It needs no volume and no configuration, and no cluster. What is stored on a volume is removed
+/// there, beside the Pod that serves it, if there is one.
 pub fn remove_job(backup: &MySQLBackup, home: &JobHome<'_>, work: &BackupJob) -> Job {
     let resources = container::equal_resources("100m", "128Mi");
-    let pod = pod_spec(backup, home, work, target_parts(work), resources);
-    job(backup, home, names::remove_job(&name(backup)), pod, REMOVING)
+    let mut parts = target_parts(work);
+    parts.extend(claimed(work).map(backup_store::claim_part));
+    let pod = pod_spec(backup, home, work, parts, resources);
+    let pod = PodSpec { affinity: claimed(work).map(backup_store::beside), ..pod };
+    let mut job = job(backup, home, names::remove_job(&name(backup)), pod, REMOVING);
+    if let (Some(claim), Some(spec)) = (claimed(work), &mut job.spec) {
+        let meta = spec.template.metadata.get_or_insert_default();
+        meta.labels.get_or_insert_default().insert(BACKUPS_CLAIM_LABEL.to_owned(), claim.to_owned());
+    }
+    job
+}
+
+/// The volume claim that a Job removes something from.
+fn claimed(work: &BackupJob) -> Option<&str> {
+    work.location().target.volume.as_ref()?.claim_name.as_deref()
 }
 
 fn name(backup: &MySQLBackup) -> String {
@@ -254,10 +271,7 @@ pub(super) fn store_parts(cluster: &Cluster, encryption: Option<&BackupEncryptio
 
 /// What it takes to reach the store.
 pub(super) fn target_parts(work: &BackupJob) -> Vec<Part> {
-    let (BackupJob::Store { location, .. }
-    | BackupJob::Verify { location }
-    | BackupJob::Remove { location }
-    | BackupJob::Rehearse { location, .. }) = work;
+    let location = work.location();
     location.target.place().iter().flat_map(place_parts).collect()
 }
 

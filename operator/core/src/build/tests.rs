@@ -1,3 +1,4 @@
+mod backup_store;
 mod backups;
 mod objects;
 mod pods;

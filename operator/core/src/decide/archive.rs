@@ -4,6 +4,7 @@ use super::backups::is_good;
 use super::roster::reigns_in;
 use crate::backup::{
     ARCHIVE_BROKEN, ARCHIVE_FAILING, ArchiveOrder, ArchiveState, about, archived, folder, longest_delay,
+    settled,
 };
 use crate::condition::{ConditionType, News, Truth};
 use crate::event;
@@ -129,7 +130,7 @@ fn is_beside(view: &ClusterView, spec: &Backup, name: &str, backup: &BackupSeen)
         (place, region)
     };
     backup.location.as_ref().is_some_and(|location| {
-        store(&location.target) == store(&spec.target)
+        store(&location.target) == store(&settled(&view.object, spec))
             && location.path == folder(&spec.target, &about(&view.object, name))
     })
 }

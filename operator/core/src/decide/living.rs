@@ -4,7 +4,7 @@ use super::rollout::{self, Rollout};
 use super::roster::{Roster, reigns_in};
 use super::step::{Situation, Step, recorded};
 use super::update_gate::{self, Hold};
-use super::{archive, backups, changeover, halt, mending, quorum, status};
+use super::{archive, backups, changeover, halt, mending, quorum, status, stores};
 use crate::build;
 use crate::event;
 use crate::names::{COPIES_LABEL, READS_LABEL, ROLE_LABEL, ordinal};
@@ -143,6 +143,7 @@ fn objects(cluster: &Cluster, view: &ClusterView, step: &Step, plan: &mut Plan) 
     };
     objects.extend(slice.map(|slice| Desired::EndpointSlice(Box::new(slice))));
     plan.objects = objects;
+    stores::plan(cluster, view, plan);
     hold
 }
 

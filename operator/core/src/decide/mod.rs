@@ -30,6 +30,7 @@ mod roster;
 mod sealing;
 mod status;
 mod step;
+mod stores;
 #[cfg(test)]
 mod tests;
 mod update_gate;

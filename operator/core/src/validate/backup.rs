@@ -1,12 +1,12 @@
 //! Backups: what a schema cannot tell.
 
-use super::Problem;
 use super::failover::within;
+use super::{Problem, target};
 use crate::gtid::GtidSet;
 use crate::schedule::{Schedule, ScheduleError};
 use porpoise_crds::{
-    Backup, BackupBefore, BackupTarget, BackupVerification, DeletionPolicy, MySQLClusterSpec, PointInTime,
-    Rehearsal, Restore, Retention, VerificationMode,
+    Backup, BackupBefore, BackupVerification, DeletionPolicy, MySQLClusterSpec, PointInTime, Rehearsal,
+    Restore, Retention, VerificationMode,
 };
 use std::time::Duration;
 
@@ -17,11 +17,10 @@ const LONGEST_DELAY: Duration = Duration::from_hours(1);
 const YOUNGEST: Duration = Duration::from_mins(1);
 const OLDEST: Duration = Duration::from_hours(24);
 
-pub(super) fn problems(spec: &MySQLClusterSpec) -> Vec<Problem> {
+/// `name` is the cluster's.
+pub(super) fn problems(spec: &MySQLClusterSpec, name: &str) -> Vec<Problem> {
     let backup = spec.backup.iter().flat_map(|backup| {
-        let BackupTarget { s3, azure } = &backup.target;
-        let target = (s3.is_some() == azure.is_some())
-            .then(|| Problem::new("spec.backup.target", "InvalidTarget", "name one target: s3 or azure"));
+        let target = target::problems("spec.backup.target", &backup.target, name);
         let delay = &backup.binlog_archive.max_delay;
         let field = "spec.backup.binlogArchive.maxDelay";
         let delay = within(field, delay, SHORTEST_DELAY, LONGEST_DELAY, "200ms to 60m");
@@ -37,6 +36,7 @@ pub(super) fn problems(spec: &MySQLClusterSpec) -> Vec<Problem> {
     let point = point.filter_map(|point| point_in_time(point).err());
     backup
         .chain(restore_of(spec).and_then(restore))
+        .chain(restore_of(spec).into_iter().flat_map(|restore| location(restore, name)))
         .chain(point)
         .chain(last(spec))
         .chain(before_update(spec))
@@ -124,6 +124,17 @@ fn restore(restore: &Restore) -> Option<Problem> {
             "name either backupRef, a MySQLBackup of this namespace, or location, where a backup is stored";
         Problem::new("spec.bootstrap.restore", "InvalidRestore", message)
     })
+}
+
+fn location(restore: &Restore, name: &str) -> Vec<Problem> {
+    let Some(location) = &restore.location else { return Vec::new() };
+    let field = "spec.bootstrap.restore.location.target";
+    let mut problems = target::problems(field, &location.target, name);
+    let unnamed = location.target.volume.as_ref().is_some_and(|volume| volume.claim_name.is_none());
+    problems.extend(unnamed.then(|| {
+        Problem::new(format!("{field}.volume"), "InvalidTarget", "name the volume by its claimName")
+    }));
+    problems
 }
 
 const POINT: &str = "spec.bootstrap.restore.pointInTime";

@@ -6,7 +6,7 @@ use crate::build::{self, JobHome};
 use crate::event;
 use crate::names;
 use crate::validate::Settings;
-use porpoise_crds::{BackupDeletionPolicy, BackupLocation, BackupPhase, SKIP_CLEANUP, VERSIONS};
+use porpoise_crds::{BackupDeletionPolicy, BackupLocation, BackupPhase, Place, SKIP_CLEANUP, VERSIONS};
 use std::time::Duration;
 
 /// After this long the object is let go, whatever is left.
@@ -133,8 +133,7 @@ fn why_not(view: &BackupView) -> Option<String> {
 fn left(view: &BackupView, mut plan: BackupPlan, reason: &str) -> BackupPlan {
     let kept = view.object.spec.deletion_policy == BackupDeletionPolicy::Retain;
     if let Some(location) = plan.status.location.as_ref().filter(|_| !kept) {
-        let target =
-            location.target.place().map(|place| format!("bucket {}", place.bucket)).unwrap_or_default();
+        let target = location.target.place().map(described).unwrap_or_default();
         plan.events.push(event::BACKUP_LEFT.event(&[
             ("path", &location.path),
             ("target", &target),
@@ -142,6 +141,11 @@ fn left(view: &BackupView, mut plan: BackupPlan, reason: &str) -> BackupPlan {
         ]));
     }
     release(plan, reason)
+}
+
+fn described(place: Place<'_>) -> String {
+    let sort = if place.field == "volume" { "volume claim" } else { "bucket" };
+    format!("{sort} {}", place.bucket)
 }
 
 fn release(plan: BackupPlan, reason: &str) -> BackupPlan {

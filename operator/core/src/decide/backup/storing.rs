@@ -158,7 +158,7 @@ fn begin(view: &BackupView, ready: &Ready<'_>, mut plan: BackupPlan) -> BackupPl
     };
     // What an earlier Job has begun is finished where it began, or it could never be found again.
     let location = plan.status.location.clone().unwrap_or_else(|| BackupLocation {
-        target: ready.spec.target.clone(),
+        target: ready.spec.target.settled(ready.cluster.names.cluster()),
         path: folder(&ready.spec.target, &about),
     });
     let encryption = match plan.status.location {

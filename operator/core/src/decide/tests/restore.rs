@@ -2,6 +2,7 @@
 
 use super::world::World;
 use crate::backup::{RestoreSource, TargetSecrets};
+use crate::plan::{Deletion, Desired, Plan};
 use crate::protocol::{Action, ServerPhase};
 use crate::view::RestoreLook;
 use porpoise_crds::{BackupLocation, Bootstrap, Phase};
@@ -144,4 +145,51 @@ fn a19_a30_retained_volumes_and_a_restore_wait_for_a_decision() {
     world.passes(1);
     assert!(world.last.orders.iter().all(|order| matches!(order.action, Action::Adopt { .. })));
     assert!(!world.last.orders.is_empty());
+}
+
+/// Names of the `StatefulSet`s that a plan keeps and ends, beside the members' own.
+fn stores(plan: &Plan) -> (Vec<String>, Vec<String>) {
+    let kept = plan.objects.iter().filter_map(|one| match one {
+        Desired::StatefulSet(set) => set.metadata.name.clone(),
+        _ => None,
+    });
+    let ended = plan.deletions.iter().filter_map(|one| match one {
+        Deletion::StatefulSet { name, orphan: false } => Some(name.clone()),
+        _ => None,
+    });
+    (kept.filter(|name| name != "shop").collect(), ended.collect())
+}
+
+#[test]
+fn a29_a_claim_is_served_as_long_as_data_comes_from_it() {
+    let mut world = world();
+    let location = json!({"target": {"volume": {"claimName": "safe"}}, "path": "prod/shop/u/shop-monday"});
+    let source = RestoreSource { location: serde_json::from_value(location).unwrap(), ..source() };
+    world.restore = Some(RestoreLook::Ready(Box::new(source)));
+    world.passes(2);
+    assert_eq!(stores(&world.last), (vec!["shop-restore".to_owned()], vec!["shop-backups".to_owned()]));
+    world.until(Phase::Healthy);
+    world.restore = None;
+    world.passes(1);
+    let ended = ["shop-backups", "shop-restore"].map(str::to_owned).to_vec();
+    assert_eq!(stores(&world.last), (vec![], ended));
+}
+
+#[test]
+fn a29_the_claim_of_a_size_is_made_and_served() {
+    let mut world = World::new(1);
+    world.object.spec.backup =
+        serde_json::from_value(json!({"target": {"volume": {"size": "5Gi"}}})).unwrap();
+    world.passes(2);
+    let made = world.last.backups_claim.clone().unwrap();
+    assert_eq!(made.metadata.name.as_deref(), Some("shop-backups"));
+    assert_eq!(made.metadata.owner_references, None);
+    assert_eq!(stores(&world.last).0, ["shop-backups"]);
+    world.object.spec.backup =
+        serde_json::from_value(json!({"target": {"volume": {"claimName": "safe"}}})).unwrap();
+    world.passes(1);
+    assert_eq!(
+        (world.last.backups_claim.clone(), stores(&world.last).0),
+        (None, vec!["shop-backups".to_owned()])
+    );
 }

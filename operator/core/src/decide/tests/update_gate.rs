@@ -306,7 +306,9 @@ fn d15_a_held_stateful_set_is_not_replaced_for_larger_volumes() {
     let mut view = updating();
     view.object.spec.storage.size = Quantity("30Gi".to_owned());
     let plan = decided(&view);
-    let replaced = |plan: &Plan| plan.deletions.iter().any(|one| matches!(one, Deletion::StatefulSet { .. }));
+    let replaced = |plan: &Plan| {
+        plan.deletions.iter().any(|one| matches!(one, Deletion::StatefulSet { orphan: true, .. }))
+    };
     assert!(!replaced(&plan) && template_image(&plan).is_none());
     view.backups.insert("by-hand".to_owned(), seen(&view, BackupPhase::Succeeded, 1));
     assert!(replaced(&decided(&view)));

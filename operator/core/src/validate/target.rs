@@ -1,0 +1,105 @@
+//! Targets of backups: exactly one place, and one that can be meant.
+
+use super::Problem;
+use crate::names::DATA_VOLUME;
+use crate::quantity::Amount;
+use porpoise_crds::{BackupTarget, VolumeTarget};
+
+/// Smallest claim that is made.
+const SMALLEST: u64 = 1 << 30;
+
+/// `field` is the path of the target, `cluster` the name of the cluster.
+pub(super) fn problems(field: &str, target: &BackupTarget, cluster: &str) -> Vec<Problem> {
+    let BackupTarget { s3, azure, volume } = target;
+    let named = [s3.is_some(), azure.is_some(), volume.is_some()];
+    if named.into_iter().filter(|named| *named).count() != 1 {
+        return vec![Problem::new(field, "InvalidTarget", "name one target: s3, azure or volume")];
+    }
+    volume.as_ref().and_then(|volume| of_volume(field, volume, cluster)).into_iter().collect()
+}
+
+fn of_volume(field: &str, volume: &VolumeTarget, cluster: &str) -> Option<Problem> {
+    let VolumeTarget { claim_name, size, storage_class_name } = volume;
+    let problem = |part: &str, message: String| {
+        Some(Problem::new(format!("{field}.volume{part}"), "InvalidTarget", message))
+    };
+    match (claim_name, size) {
+        (Some(_), Some(_)) | (None, None) => problem(
+            "",
+            "name either claimName, a PersistentVolumeClaim of this namespace, or size, for one that is made"
+                .to_owned(),
+        ),
+        (Some(_), None) if storage_class_name.is_some() => problem(
+            ".storageClassName",
+            "storageClassName goes with size only: a claim that exists has its class".to_owned(),
+        ),
+        (Some(claim), None) if is_members(claim, cluster) => problem(
+            ".claimName",
+            format!("{claim} is the volume of a member; name a claim that is only for backups"),
+        ),
+        (Some(_), None) => None,
+        (None, Some(size)) => match Amount::parse(&size.0) {
+            Ok(amount) if amount.units() >= SMALLEST => None,
+            Ok(_) => problem(".size", format!("{} is too small; ask for at least 1Gi", size.0)),
+            Err(_) => problem(".size", format!("{:?} is not a quantity; write it as 50Gi", size.0)),
+        },
+    }
+}
+
+/// A claim of this cluster's `StatefulSet`.
+fn is_members(claim: &str, cluster: &str) -> bool {
+    let ordinal = claim.strip_prefix(&format!("{DATA_VOLUME}-{cluster}-"));
+    ordinal.is_some_and(|ordinal| ordinal.parse::<u32>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn found(target: Value) -> Vec<Problem> {
+        problems("spec.backup.target", &serde_json::from_value(target).unwrap(), "shop")
+    }
+
+    #[test]
+    fn a29_a_volume_is_named_by_claim_or_by_size() {
+        for (target, field, words) in [
+            (json!({}), "spec.backup.target", "name one target"),
+            (
+                json!({"s3": {"bucket": "safe"}, "volume": {"claimName": "safe"}}),
+                "spec.backup.target",
+                "name one target",
+            ),
+            (json!({"volume": {}}), "spec.backup.target.volume", "name either claimName"),
+            (
+                json!({"volume": {"claimName": "safe", "size": "5Gi"}}),
+                "spec.backup.target.volume",
+                "name either claimName",
+            ),
+            (
+                json!({"volume": {"claimName": "safe", "storageClassName": "fast"}}),
+                "spec.backup.target.volume.storageClassName",
+                "goes with size only",
+            ),
+            (
+                json!({"volume": {"claimName": "data-shop-0"}}),
+                "spec.backup.target.volume.claimName",
+                "is the volume of a member",
+            ),
+            (json!({"volume": {"size": "10"}}), "spec.backup.target.volume.size", "at least 1Gi"),
+            (json!({"volume": {"size": "much"}}), "spec.backup.target.volume.size", "not a quantity"),
+        ] {
+            let problems = found(target.clone());
+            assert_eq!(problems.len(), 1, "{target}: {problems:?}");
+            assert_eq!(problems[0].field, field, "{target}");
+            assert!(problems[0].message.contains(words), "{target}: {}", problems[0].message);
+        }
+        for target in [
+            json!({"volume": {"claimName": "safe"}}),
+            json!({"volume": {"claimName": "data-shop-2-0"}}),
+            json!({"volume": {"size": "5Gi", "storageClassName": "fast"}}),
+        ] {
+            assert_eq!(found(target.clone()), [], "{target}");
+        }
+    }
+}
