@@ -24,7 +24,8 @@ pub fn names(names: &ClusterNames) -> Vec<String> {
         format!("*.{members}.{namespace}.svc"),
         format!("*.{members}.{namespace}.svc.cluster.local"),
     ];
-    for service in [names.cluster().to_owned(), names.replicas_service()] {
+    let stores = [names.store(), names.source()];
+    for service in [names.cluster().to_owned(), names.replicas_service()].into_iter().chain(stores) {
         all.extend([
             service.clone(),
             format!("{service}.{namespace}"),

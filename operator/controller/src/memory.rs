@@ -33,6 +33,8 @@ pub struct Memory {
     pub needs_fresh_record: bool,
     /// When the Secrets are looked at again.
     pub secrets_due: Option<Instant>,
+    /// The volume claim for backups that is as it should be, by name and bytes, and when it is looked at again.
+    pub backups_claim: Option<((String, u64), Instant)>,
     /// Events that were written lately.
     pub told: HashMap<String, Instant>,
     /// Names of objects that belong to something else.

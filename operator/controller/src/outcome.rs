@@ -68,6 +68,15 @@ pub enum ActError {
         /// Kind and name.
         title: String,
     },
+    /// The volume claim for backups has a name that is taken.
+    #[error(
+        "make the volume claim {claim}: it exists and was made for something else; use it by spec.backup.target.volume.claimName, \
+         or name another"
+    )]
+    MakeClaim {
+        /// Its name.
+        claim: String,
+    },
     /// An object could not be deleted.
     #[error("delete {title}")]
     DeleteObject {

@@ -4,6 +4,7 @@ mod apply;
 mod archive;
 mod backup;
 mod backups;
+mod backups_claim;
 mod deletions;
 mod finalizer;
 mod metadata;
@@ -79,6 +80,9 @@ impl<'a> Pass<'a> {
     async fn make(&self, plan: &Plan, outcome: &mut Outcome) {
         if plan.secrets {
             outcome.collect_all(self.keep_secrets().await);
+        }
+        if let Some(claim) = &plan.backups_claim {
+            outcome.collect(self.keep_backups_claim(claim).await);
         }
         outcome.collect_all(self.apply_objects(plan).await);
         outcome.collect_all(self.delete(plan).await);
