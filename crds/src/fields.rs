@@ -191,7 +191,8 @@ fn within_limit(resource: &str) -> Rule {
 #[serde(rename_all = "camelCase")]
 pub struct Mysql {
     /// Settings of the `[mysqld]` section, as text: `max_connections: "500"`. Keys that losslessness, identity or the
-    /// agent depends on are refused by name. A change restarts the members one by one.
+    /// agent depends on are refused by name. What mysqld takes while it runs is set on every member without a restart; any
+    /// other change restarts the members one by one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::settings")]
     #[x_kube(

@@ -16,7 +16,9 @@ use crate::settings::Settings;
 use crate::supervise::Supervisor;
 use archive::ArchiveFigures;
 use porpoise_core::member::{self, Goal, Promise, Volume};
-use porpoise_core::protocol::{AgentConfig, Component, DiskState, LongTransactions, MemberState, Tail, Term};
+use porpoise_core::protocol::{
+    AgentConfig, Component, DiskState, LongTransactions, MemberState, Tail, Term, Variable,
+};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -99,6 +101,8 @@ struct Board {
     reads: Reads,
     /// Of a run of mysqld.
     components: (u64, Vec<Component>),
+    /// Of a run of mysqld.
+    variables: (u64, Vec<Variable>),
     archived: Archived,
     /// Accounts whose former password is accepted, if this is the primary.
     former_passwords: Vec<String>,
@@ -163,6 +167,7 @@ impl Member {
             long_transactions: None,
             reads: Reads { bound_seconds: config.ready_lag_seconds, is_lagging: false },
             components: (0, Vec::new()),
+            variables: (0, Vec::new()),
             archived: Archived::default(),
             former_passwords: Vec::new(),
         };
@@ -334,6 +339,11 @@ impl Member {
     /// These accounts have a former password that is still accepted.
     pub fn keep_former(&self, users: Vec<String>) {
         self.board().former_passwords = users;
+    }
+
+    /// What became of the listed settings in this run of mysqld.
+    pub fn tell_variables(&self, run: u64, variables: Vec<Variable>) {
+        self.board().variables = (run, variables);
     }
 
     /// The Pod is about to end: not ready any more.

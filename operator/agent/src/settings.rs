@@ -1,9 +1,10 @@
 //! Where the agent finds and keeps things. The defaults are the contract with the Pod; tests point elsewhere.
 
+use porpoise_core::mycnf;
 use porpoise_core::names::{self, ClusterNames};
 use porpoise_core::protocol::AgentConfig;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What the agent is told by its environment.
@@ -155,6 +156,44 @@ impl Settings {
         if kept.exists() { kept } else { self.config_path.join(MY_CNF) }
     }
 
+    /// Leaves out of `my.cnf`, for the rest of this Pod's life, what can be set while mysqld runs: one of these values may be
+    /// why it does not start. True: there was something to leave out, and it was not before.
+    pub fn set_variables_aside(&self) -> Result<bool, SettingsError> {
+        let path = self.kept_my_cnf();
+        if !path.exists() {
+            return Ok(false);
+        }
+        let set_aside = std::fs::read_to_string(&path).and_then(|text| {
+            let without = mycnf::without_variables(&text);
+            if without != text {
+                replace_whole(&path, &without)?;
+            }
+            Ok(without != text)
+        });
+        set_aside.map_err(|source| SettingsError::KeepConfig { path, source })
+    }
+
+    /// `my.cnf` as this Pod began with it, and as the volume shows it now if that is for Pods of the same template.
+    pub fn my_cnfs(&self) -> Result<(String, Option<String>), SettingsError> {
+        let read = |path: PathBuf| {
+            let text = std::fs::read_to_string(&path);
+            text.map_err(|source| SettingsError::ReadConfig { path, source })
+        };
+        let (began, newest) = (read(self.first_my_cnf())?, read(self.config_path.join(MY_CNF))?);
+        let is_ours = self.is_template(&newest);
+        Ok((began, is_ours.then_some(newest)))
+    }
+
+    /// Whether this `my.cnf` is for Pods of this template.
+    fn is_template(&self, my_cnf: &str) -> bool {
+        self.template.is_empty() || my_cnf.starts_with(&names::template_line(&self.template))
+    }
+
+    /// Whether this `agent.json` is for Pods of this template.
+    pub fn is_own(&self, config: &AgentConfig) -> bool {
+        self.template.is_empty() || config.template == self.template
+    }
+
     /// Keeps the `my.cnf` of this Pod's template for all its life: the volume with the configuration follows the `ConfigMap`,
     /// and a mysqld that crashes and starts again must not be the first to try a new setting. Settings reach a member with
     /// a new Pod, in its turn. False: the volume shows those of another template, as it may for up to 90 s.
@@ -165,12 +204,10 @@ impl Settings {
         }
         let path = self.config_path.join(MY_CNF);
         let copied = std::fs::read_to_string(&path).and_then(|text| {
-            let is_ours = self.template.is_empty() || text.starts_with(&names::template_line(&self.template));
+            let is_ours = self.is_template(&text);
             if is_ours {
-                // Whole or not at all: a container that ends half-way begins again here.
-                let beside = kept.with_extension("new");
-                std::fs::write(&beside, text)?;
-                std::fs::rename(&beside, &kept)?;
+                replace_whole(&self.first_my_cnf(), &text)?;
+                replace_whole(&kept, &mycnf::without_words(&text))?;
             }
             Ok(is_ours)
         });
@@ -187,6 +224,11 @@ impl Settings {
 
     fn kept_my_cnf(&self) -> PathBuf {
         self.run_path.join(MY_CNF)
+    }
+
+    /// All that stood in it when this Pod began.
+    fn first_my_cnf(&self) -> PathBuf {
+        self.run_path.join("my-first.cnf")
     }
 
     /// `@@server_id`: the ordinal plus one, because 0 stops replication.
@@ -231,4 +273,11 @@ impl Settings {
             }
         }
     }
+}
+
+/// Whole or not at all: a container that ends half-way begins again here.
+fn replace_whole(path: &Path, text: &str) -> std::io::Result<()> {
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, text)?;
+    std::fs::rename(&beside, path)
 }

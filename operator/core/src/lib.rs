@@ -18,6 +18,7 @@ pub mod names;
 pub mod plan;
 pub mod protocol;
 pub mod quantity;
+pub mod runtime;
 pub mod schedule;
 #[cfg(any(test, feature = "test-support"))]
 pub mod simulation;

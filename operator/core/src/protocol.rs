@@ -4,6 +4,10 @@
 //! once. An order sets what the agent works towards; how far it came is seen in the next state. `GET
 //! /v1/state?after=CHANGE&process=PROCESS` answers when there is something new (ADR 0011).
 
+mod configuration;
+
+pub use configuration::{AgentConfig, Component, Variable};
+
 use crate::backup::{ArchiveState, RestoreSource};
 use crate::beginning::Origin;
 use porpoise_crds::Quorum;
@@ -173,6 +177,9 @@ pub struct MemberState {
     /// Listed components that were loaded or tried in this run of mysqld.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub components: Vec<Component>,
+    /// Settings of the configuration that were set or tried in this run of mysqld.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variables: Vec<Variable>,
     /// How the archive stands; absent: this agent was not told to archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive: Option<ArchiveState>,
@@ -375,44 +382,4 @@ pub struct LongTransactions {
     pub age_seconds: u64,
     /// Seconds for which there has always been one: whoever waits for a moment without any has waited no longer.
     pub lasting_seconds: u64,
-}
-
-/// A component of mysqld that the cluster's configuration lists.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
-#[serde(rename_all = "camelCase")]
-pub struct Component {
-    /// Its name.
-    pub name: String,
-    /// Why it is not loaded; empty: it is.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub error: String,
-}
-
-/// Content of `agent.json` in the cluster's `ConfigMap`.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct AgentConfig {
-    /// UID of the `MySQLCluster`.
-    pub cluster: String,
-    /// Name of the `MySQLCluster`.
-    pub name: String,
-    /// Namespace of the `MySQLCluster`.
-    pub namespace: String,
-    /// Seconds of lag up to which a replica is read from.
-    pub ready_lag_seconds: u64,
-    /// Milliseconds that replicas may fall behind before commits are delayed.
-    #[serde(default = "one_second")]
-    pub max_apply_lag_milliseconds: u64,
-    /// Seconds that an orderly shutdown of mysqld may take before it is killed.
-    pub shutdown_seconds: u64,
-    /// Database made for the application.
-    pub app_database: String,
-    /// Components that mysqld loads, in this order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub components: Vec<String>,
-}
-
-/// What an operator of before this setting meant.
-fn one_second() -> u64 {
-    1_000
 }

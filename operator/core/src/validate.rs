@@ -14,6 +14,7 @@ mod network;
 mod pod;
 mod reads;
 pub(crate) mod release;
+mod removed;
 pub(crate) mod resources;
 mod storage;
 mod target;
@@ -23,12 +24,14 @@ mod warnings;
 
 pub(crate) use backup::hours_or_days;
 pub use failover::duration;
+pub use removed::REMOVED_SETTINGS;
 pub use warnings::ACCEPT_WARNINGS;
 
 use crate::gate::FeatureGates;
 use crate::mycnf;
 use crate::names::ClusterNames;
 use crate::quantity;
+use crate::runtime;
 use crate::schedule::Schedule;
 use crate::view::{ClaimView, References};
 use porpoise_crds::{DeletionPolicy, DurabilityPolicy, MySQLCluster, MySQLClusterSpec, Quorum};
@@ -109,6 +112,12 @@ impl Cluster {
         claim.k >= self.wanted_k()
     }
 
+    /// The user's settings that members set while mysqld runs, by name.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.mysql_settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        all.filter(|(name, value)| runtime::is_settable(name, value))
+    }
+
     /// Whether the claim may become weaker when members are lost.
     pub fn may_degrade(&self) -> bool {
         self.spec.durability.policy == DurabilityPolicy::Degradable
@@ -185,7 +194,7 @@ pub fn cluster(
     problems.extend(release::problems(spec, stored));
     problems.extend(storage::problems(&spec.storage, references, stored));
     problems.extend(resources::problems(&spec.resources));
-    problems.extend(mysqld::problems(&spec.mysql, references));
+    problems.extend(mysqld::problems(spec, references));
     problems.extend(components::problems(&spec.mysql.components));
     problems.extend(tls::problems(&spec.tls, &names(object), references));
     problems.extend(network::problems(spec));

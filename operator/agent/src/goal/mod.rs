@@ -15,6 +15,7 @@ pub mod rejoin;
 mod restore;
 pub mod seal;
 pub mod shutdown;
+mod variables;
 
 use crate::backup::unpack::RestoreError;
 use crate::beginning::BeginError;
@@ -175,6 +176,7 @@ struct Memory {
     closed: Option<u64>,
     components: components::Known,
     credentials: passwords::Credentials,
+    variables: variables::Known,
 }
 
 /// The worker.

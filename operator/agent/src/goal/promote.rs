@@ -4,6 +4,7 @@
 use super::seal::{is_closed, kick_clients, settle, step_down, stop_threads, turn_away};
 use super::{
     BRIEF, GoalError, Progress, Pursuit, Reign, THREADS, accounts, components, events, passwords, rejoin,
+    variables,
 };
 use crate::member::Stance;
 use crate::mysql::{SqlError, Statement, statements};
@@ -55,6 +56,7 @@ pub(super) async fn step(pursuit: &Arc<Pursuit>, run: u64, wanted: Wanted) -> Re
     }
     unblock(pursuit).await?;
     components::ensure(pursuit).await;
+    variables::ensure(pursuit).await;
     if wanted.admit {
         events::keep(pursuit).await;
     }
@@ -100,6 +102,7 @@ async fn begin(pursuit: &Pursuit, run: u64, wanted: Wanted) -> Result<bool, Goal
     }
     kick_clients(pursuit).await.map_err(GoalError::step)?;
     components::ensure(pursuit).await;
+    variables::ensure(pursuit).await;
     if !forget_source(pursuit, &facts).await? {
         return Ok(false);
     }

@@ -1,6 +1,6 @@
 //! Ending a term on this member: nothing is written or received any more, what was received is applied.
 
-use super::{BRIEF, GoalError, Progress, Pursuit, THREADS, components};
+use super::{BRIEF, GoalError, Progress, Pursuit, THREADS, components, variables};
 use crate::member::Stance;
 use crate::mysql::{Connection, SqlError, statements};
 use crate::observe::{Facts, Thread};
@@ -78,6 +78,7 @@ async fn interrupt_applier(pursuit: &Pursuit) {
 /// does not need the applier.
 pub(super) async fn start_applier(pursuit: &Pursuit) -> Result<(), GoalError> {
     components::ensure(pursuit).await;
+    variables::ensure(pursuit).await;
     let facts = pursuit.look().await?;
     if facts.source_semi_sync {
         if !is_closed(&facts) {

@@ -45,6 +45,7 @@ impl Member {
             archive: self.archive_state(&board.archived),
             crashes: self.supervisor.crashes(),
             components: if run == Some(board.components.0) { board.components.1.clone() } else { Vec::new() },
+            variables: if run == Some(board.variables.0) { board.variables.1.clone() } else { Vec::new() },
             message: message.next().unwrap_or_default().to_owned(),
         }
     }

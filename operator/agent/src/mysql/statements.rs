@@ -10,6 +10,7 @@ mod components;
 mod copies;
 mod events;
 mod private;
+mod variables;
 
 pub use accounts::*;
 pub use beginning::*;
@@ -19,6 +20,7 @@ pub use components::{component_urn, components, install_component, plugin_direct
 pub use copies::*;
 pub use events::*;
 pub use private::*;
+pub use variables::*;
 
 use super::quote::{self, QuoteError};
 use sqlx::AssertSqlSafe;

@@ -228,6 +228,9 @@ impl Supervisor {
                 tracing::error!(how = reason, failures, "mysqld ended unexpectedly");
             }
             let answered = outcome.is_ok_and(|end| end.answered);
+            if !is_expected && !answered {
+                self.set_variables_aside();
+            }
             self.pause(failures, reason, answered).await;
         }
     }

@@ -11,6 +11,17 @@ const SETTINGS: Duration = Duration::from_secs(100);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 impl Supervisor {
+    /// A value that mysqld refuses must not keep it from starting: it is set, or refused, when mysqld runs (C12).
+    pub(super) fn set_variables_aside(&self) {
+        match self.settings.set_variables_aside() {
+            Ok(true) => {
+                tracing::warn!("mysqld did not come up: it starts without the settings that can be set later")
+            }
+            Ok(false) => {}
+            Err(error) => tracing::warn!(error = logging::chain(&error), "my.cnf stays as it is"),
+        }
+    }
+
     /// Waits until the volume shows the settings of this Pod's template, and keeps them. When it does not in time, the template
     /// is not the newest any more, and another Pod will have the newest.
     pub(super) async fn keep_settings(&self) -> Result<(), String> {

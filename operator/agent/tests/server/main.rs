@@ -26,5 +26,6 @@ mod store;
 mod strays;
 mod together;
 mod transactions;
+mod variables;
 mod verification;
 mod world;

@@ -63,6 +63,8 @@ pub struct World {
     pub components: Vec<String>,
     /// Seconds for which agents that start from now on let former passwords be accepted.
     pub former_passwords: u64,
+    /// Settings that members set while mysqld runs.
+    pub variables: BTreeMap<String, String>,
 }
 
 pub struct Member {
@@ -84,20 +86,24 @@ impl World {
 
     /// The same with components of mysqld.
     pub fn listing(count: u32, components: &[&str]) -> Self {
-        let mut world = Self::empty(components);
-        for ordinal in 0..count {
-            world.add_member(ordinal);
-        }
-        world
+        Self::configured(count, components, &[])
+    }
+
+    /// The same with settings of the user.
+    pub fn configured(count: u32, components: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self { variables: owned(variables), ..Self::empty(components) }.of(count)
     }
 
     /// Agents that end former passwords after so many seconds.
     pub fn forgetting(count: u32, seconds: u64) -> Self {
-        let mut world = Self { former_passwords: seconds, ..Self::empty(&[]) };
+        Self { former_passwords: seconds, ..Self::empty(&[]) }.of(count)
+    }
+
+    fn of(mut self, count: u32) -> Self {
         for ordinal in 0..count {
-            world.add_member(ordinal);
+            self.add_member(ordinal);
         }
-        world
+        self
     }
 
     fn empty(components: &[&str]) -> Self {
@@ -112,6 +118,7 @@ impl World {
             members: Vec::new(),
             components: components.iter().map(|name| (*name).to_owned()).collect(),
             former_passwords: 3600,
+            variables: BTreeMap::new(),
         }
     }
 
@@ -181,7 +188,7 @@ impl World {
     fn write_files(&self, index: usize) {
         let member = &self.members[index];
         self.write_config(index);
-        fs::write(member.root.join("config/my.cnf"), my_cnf(&member.root)).unwrap();
+        self.write_my_cnf(index);
         for (account, password) in PASSWORDS {
             fs::write(member.root.join("accounts").join(account), password).unwrap();
         }
@@ -191,6 +198,20 @@ impl World {
         let wrapper = member.root.join("mysqld");
         fs::write(&wrapper, wrapper_script()).unwrap();
         fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn write_my_cnf(&self, index: usize) {
+        let root = &self.members[index].root;
+        fs::write(root.join("config/my.cnf"), my_cnf(root, &self.variables)).unwrap();
+    }
+
+    /// Changes the user's settings, as the kubelet shows them to a member when the ConfigMap changes.
+    pub fn configure(&mut self, variables: &[(&str, &str)]) {
+        self.variables = owned(variables);
+        for index in 0..self.members.len() {
+            self.write_my_cnf(index);
+            self.write_config(index);
+        }
     }
 
     /// `agent.json` for the present cluster UID.
@@ -204,6 +225,8 @@ impl World {
             shutdown_seconds: 60,
             app_database: "sh_op".into(),
             components: self.components.clone(),
+            variables: self.variables.clone(),
+            template: String::new(),
         };
         let text = serde_json::to_vec(&config).unwrap();
         fs::write(self.members[index].root.join("config/agent.json"), text).unwrap();
@@ -548,12 +571,15 @@ pub fn children(pid: i32) -> Vec<i32> {
 }
 
 /// The file that the operator would render for a small member, and what a small machine needs beside.
-fn my_cnf(root: &Path) -> String {
+fn owned(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn my_cnf(root: &Path, variables: &BTreeMap<String, String>) -> String {
     let spec = serde_json::from_value(serde_json::json!({ "storage": { "size": "1Gi" } })).unwrap();
-    let settings = BTreeMap::from([
-        ("innodb_buffer_pool_size".to_owned(), "67108864".to_owned()),
-        ("innodb_redo_log_capacity".to_owned(), "33554432".to_owned()),
-    ]);
+    let mut settings =
+        owned(&[("innodb_buffer_pool_size", "67108864"), ("innodb_redo_log_capacity", "33554432")]);
+    settings.extend(variables.clone());
     let text = mycnf::render(&mycnf::Inputs {
         spec: &spec,
         settings: &settings,

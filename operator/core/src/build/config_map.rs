@@ -19,17 +19,19 @@ pub fn config_map(cluster: &Cluster, stateful_set: &StatefulSet) -> ConfigMap {
     let template = stateful_set.spec.as_ref().and_then(|spec| spec.template.metadata.as_ref());
     let named = template.and_then(|metadata| metadata.annotations.as_ref()?.get(INPUTS_ANNOTATION));
     let my_cnf = named.map(|named| template_line(named)).unwrap_or_default() + &cluster.my_cnf;
+    let agent = AgentConfig { template: named.cloned().unwrap_or_default(), ..agent_config(cluster) };
     ConfigMap {
         metadata: object_meta(cluster, cluster.names.config()),
         data: Some(BTreeMap::from([
             ("my.cnf".to_owned(), my_cnf),
-            ("agent.json".to_owned(), agent_json(cluster)),
+            // Plain numbers and texts: this cannot fail.
+            ("agent.json".to_owned(), serde_json::to_string_pretty(&agent).unwrap_or_default()),
         ])),
         ..ConfigMap::default()
     }
 }
 
-/// Content of `agent.json`.
+/// Content of `agent.json`, for whichever template.
 pub fn agent_config(cluster: &Cluster) -> AgentConfig {
     let grace = cluster.spec.pod.termination_grace_period_seconds;
     let shutdown = grace - PRESTOP_SECONDS - KILL_MARGIN_SECONDS;
@@ -42,10 +44,7 @@ pub fn agent_config(cluster: &Cluster) -> AgentConfig {
         shutdown_seconds: u64::try_from(shutdown).unwrap_or_default(),
         app_database: APP_DATABASE.to_owned(),
         components: cluster.spec.mysql.components.clone(),
+        variables: cluster.variables().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        template: String::new(),
     }
-}
-
-fn agent_json(cluster: &Cluster) -> String {
-    // Plain numbers and texts: this cannot fail.
-    serde_json::to_string_pretty(&agent_config(cluster)).unwrap_or_default()
 }

@@ -6,10 +6,12 @@ mod revision;
 pub(super) mod volumes;
 
 pub use revision::{
-    INPUTS_ANNOTATION, PodInputs, RESTART_ANNOTATION, REVISION_ANNOTATION, revision, template_hash,
+    INPUTS_ANNOTATION, PodInputs, RESTART_ANNOTATION, REVISION_ANNOTATION, STATIC_INPUTS_ANNOTATION,
+    revision, static_hash, template_hash,
 };
 
-pub(super) use revision::is_only_older;
+pub(crate) use revision::is_made_from;
+pub(super) use revision::kept;
 
 use super::metadata::{standard_labels, texts};
 use crate::validate::Cluster;
@@ -29,6 +31,7 @@ pub(super) fn template(cluster: &Cluster, inputs: &PodInputs) -> PodTemplateSpec
             labels: Some(standard_labels(cluster)),
             annotations: Some(texts(&[
                 (INPUTS_ANNOTATION, &template_hash(cluster, inputs)),
+                (STATIC_INPUTS_ANNOTATION, &static_hash(cluster, inputs)),
                 (REVISION_ANNOTATION, &revision(cluster)),
             ])),
             ..ObjectMeta::default()

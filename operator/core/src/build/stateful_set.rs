@@ -9,16 +9,16 @@ use k8s_openapi::api::apps::v1::{
     StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec, StatefulSetUpdateStrategy,
 };
 use k8s_openapi::api::core::v1::{
-    PersistentVolumeClaim, PersistentVolumeClaimSpec, PodTemplateSpec, VolumeResourceRequirements,
+    PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::BTreeMap;
 
 /// The members: `replicas` Pods, started together and replaced only by the operator.
 ///
-/// `previous` is what is stored, if anything. When its Pod template came from the same inputs but from another
-/// operator (see [`super::template_hash`] and [`super::revision`]), it is kept as it is: upgrading the operator
-/// restarts no database. The next change that calls for a restart, or a new value of the annotation
+/// `previous` is what is stored, if anything. When its Pod template came from the same inputs (see [`super::template_hash`]
+/// and [`super::static_hash`]), it is kept, also that of another operator (see [`super::revision`]): upgrading the operator
+/// restarts no database, and neither does a setting that a running mysqld takes. The next change that calls for a restart, or a new value of the annotation
 /// `mysql.porpoise.dev/restart`, brings the new template. Until then a template changed by hand is not set back,
 /// since only its own operator knows how it looked.
 pub fn stateful_set(
@@ -28,7 +28,9 @@ pub fn stateful_set(
     previous: Option<&StatefulSet>,
 ) -> StatefulSet {
     let fresh = pod::template(cluster, inputs);
-    let template = kept(previous, &fresh).unwrap_or(fresh);
+    let stored = previous.and_then(|previous| previous.spec.as_ref());
+    let kept = stored.and_then(|stored| pod::kept(&stored.template, &fresh, cluster, inputs));
+    let template = kept.unwrap_or(fresh);
     StatefulSet {
         metadata: object_meta(cluster, cluster.names.cluster().to_owned()),
         spec: Some(StatefulSetSpec {
@@ -51,11 +53,6 @@ pub fn stateful_set(
         }),
         status: None,
     }
-}
-
-fn kept(previous: Option<&StatefulSet>, fresh: &PodTemplateSpec) -> Option<PodTemplateSpec> {
-    let stored = &previous?.spec.as_ref()?.template;
-    pod::is_only_older(stored, fresh).then(|| stored.clone())
 }
 
 /// Labels are the selector's only: a claim template cannot be changed (C13).

@@ -34,6 +34,7 @@ mod stores;
 #[cfg(test)]
 mod tests;
 mod update_gate;
+mod variables;
 
 use crate::names::ClusterNames;
 use crate::plan::Plan;

@@ -2,7 +2,7 @@
 
 use super::roster::{Roster, reigns_in};
 use super::step::{Situation, Step};
-use super::{alarm, archive, backups, components, rollout};
+use super::{alarm, archive, backups, components, rollout, variables};
 use crate::condition::{self, ConditionType, News};
 use crate::event;
 use crate::plan::{Deletion, Plan};
@@ -168,15 +168,20 @@ fn message(cluster: &Cluster, view: &ClusterView, name: &str) -> String {
             (ServerPhase::Held { reigned }, _) => {
                 format!("was the primary of term {reigned}; waits to hear what it may keep")
             }
-            (_, Role::Replica { error, .. }) if !error.is_empty() => {
-                components::beside(error, cluster, state)
-            }
+            (_, Role::Replica { error, .. }) if !error.is_empty() => beside(error, cluster, view, state),
             (_, Role::Replica { lagging: true, .. }) => {
                 "gets no reads: it is further behind than spec.services.replicas.maxLag".to_owned()
             }
-            _ => components::beside(&state.message, cluster, state),
+            _ => beside(&state.message, cluster, view, state),
         },
     }
+}
+
+/// A member's message, with what it lacks of the configuration.
+fn beside(message: &str, cluster: &Cluster, view: &ClusterView, state: &MemberState) -> String {
+    let parts = [components::beside(message, cluster, state), variables::complaints(cluster, view, state)];
+    let parts: Vec<&str> = parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+    parts.join("; ")
 }
 
 /// The one named state.
@@ -243,7 +248,7 @@ fn facts(cluster: &Cluster, view: &ClusterView, step: &Step, phase: Phase, ready
         writable_fact(cluster, status.and_then(|status| status.quorum.as_ref()), writable, primary, why),
         progressing(step, phase, if resting { "nothing to do" } else { why }),
         alarm::degraded(cluster, view, phase, &counts, why),
-        News::new(ConditionType::ConfigurationValid, true, "Valid", warnings(cluster)),
+        configuration(cluster, view),
         alarm::storage(view),
         News::new(ConditionType::CertificatesReady, true, "Issued", "certificates are in place"),
     ]
@@ -256,6 +261,14 @@ fn progressing(step: &Step, phase: Phase, why: &str) -> News {
             News::new(ConditionType::Progressing, halt.ends_by_itself, halt.reason, halt.message.clone())
         }
         None => News::new(ConditionType::Progressing, !super::is_resting(phase), phase_reason(phase), why),
+    }
+}
+
+/// The spec could be carried out; the servers may still have refused a value.
+fn configuration(cluster: &Cluster, view: &ClusterView) -> News {
+    match variables::refused(cluster, view) {
+        Some(refused) => News::new(ConditionType::ConfigurationValid, false, "SettingRefused", refused),
+        None => News::new(ConditionType::ConfigurationValid, true, "Valid", warnings(cluster)),
     }
 }
 

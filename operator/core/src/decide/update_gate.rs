@@ -8,7 +8,7 @@
 use super::backups::wish;
 use super::rehearsal::{self, Trial};
 use super::status;
-use crate::build::{self, INPUTS_ANNOTATION, PodInputs};
+use crate::build::{self, PodInputs};
 use crate::condition::{ConditionType, News};
 use crate::event;
 use crate::names::CONTAINER;
@@ -158,11 +158,8 @@ fn keep_image(cluster: &Cluster, view: &ClusterView, from: &str, wanted: &mut St
     let replicas = wanted.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or_default();
     *wanted = build::stateful_set(&held, &inputs, replicas, None);
     let stored = view.stateful_set.as_ref().and_then(|set| set.spec.as_ref()).map(|spec| &spec.template);
-    let of_stored = stored.and_then(|template| {
-        template.metadata.as_ref()?.annotations.as_ref()?.get(INPUTS_ANNOTATION).map(String::as_str)
-    });
-    let same =
-        wishes(cluster, from).any(|wish| Some(build::template_hash(&wish, &inputs).as_str()) == of_stored);
+    let same = stored
+        .is_some_and(|stored| wishes(cluster, from).any(|wish| build::is_made_from(stored, &wish, &inputs)));
     same && keep_template(view, wanted)
 }
 

@@ -88,3 +88,20 @@ fn buffer_pool_leaves_room_and_grows() {
         before = pool;
     }
 }
+
+#[test]
+fn c12_a_rendered_file_tells_what_the_user_said() {
+    let said = [("innodb_page_size", "16K"), ("max_connections", "500"), ("sql_mode", "")];
+    let text = rendered(GI, 1000, &said);
+    assert_eq!(user_settings(&text), said.into());
+    assert_eq!(value_of(&text, "max_connections"), Some("500"));
+    assert_eq!(value_of(&text, "gtid_mode"), Some("ON"));
+    assert_eq!(value_of(&text, "max_heap_table_size"), None);
+    let fixed = without_variables(&text);
+    assert_eq!(user_settings(&fixed), [said[0]].into());
+    assert_eq!(value_of(&fixed, "gtid_mode"), Some("ON"));
+    assert_eq!(user_settings(&without_words(&text)), said[..2].iter().copied().collect());
+    let plain = rendered(GI, 1000, &[]);
+    assert_eq!(value_of(&plain, "max_connections"), Some("151"));
+    assert_eq!(without_variables(&plain), plain);
+}

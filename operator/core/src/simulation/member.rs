@@ -334,6 +334,7 @@ impl Member {
             disk: DiskState::default(),
             long_transactions: None,
             components: Vec::new(),
+            variables: Vec::new(),
             archive: None,
             former_passwords: Vec::new(),
             message: String::new(),

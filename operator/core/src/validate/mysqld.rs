@@ -1,9 +1,11 @@
 //! Settings of mysqld.
 
-use super::Problem;
+use super::{Problem, removed};
 use crate::view::References;
-use porpoise_crds::{Mysql, reserved_setting};
+use porpoise_crds::{MySQLClusterSpec, Mysql, reserved_setting};
 use std::collections::{BTreeMap, BTreeSet};
+
+const LEAST_CONNECTIONS: i64 = 20;
 
 /// The user's settings: names as [`normalised`], `config` over the `ConfigMap`.
 pub(super) fn merged(mysql: &Mysql, references: &References) -> BTreeMap<String, String> {
@@ -12,11 +14,12 @@ pub(super) fn merged(mysql: &Mysql, references: &References) -> BTreeMap<String,
     all.map(|(name, value)| (normalised(name), value.trim().to_owned())).collect()
 }
 
-pub(super) fn problems(mysql: &Mysql, references: &References) -> Vec<Problem> {
-    let mut problems = in_map("spec.mysql.config", &mysql.config);
+pub(super) fn problems(spec: &MySQLClusterSpec, references: &References) -> Vec<Problem> {
+    let (mysql, series) = (&spec.mysql, removed::series(spec));
+    let mut problems = in_map("spec.mysql.config", &mysql.config, series);
     if let Some(reference) = &mysql.config_map_ref {
         match &references.config_map {
-            Some(settings) => problems.extend(in_map("spec.mysql.configMapRef", settings)),
+            Some(settings) => problems.extend(in_map("spec.mysql.configMapRef", settings, series)),
             None => problems.push(Problem::new(
                 "spec.mysql.configMapRef.name",
                 "ConfigMapMissing",
@@ -30,13 +33,13 @@ pub(super) fn problems(mysql: &Mysql, references: &References) -> Vec<Problem> {
     problems
 }
 
-fn in_map(field: &str, settings: &BTreeMap<String, String>) -> Vec<Problem> {
+fn in_map(field: &str, settings: &BTreeMap<String, String>, series: Option<(u32, u32)>) -> Vec<Problem> {
     let mut seen = BTreeSet::new();
     let mut problems = Vec::new();
     for (name, value) in settings {
         // Debug: a name with a line break must not break the sentence.
         let place = format!("{field}[{name:?}]");
-        problems.extend(setting(&place, name, value));
+        problems.extend(setting(&place, name, value).or_else(|| gone(&place, name, series?)));
         if !seen.insert(normalised(name)) {
             problems.push(Problem::new(
                 place,
@@ -60,9 +63,30 @@ fn setting(place: &str, name: &str, value: &str) -> Option<Problem> {
         );
         return Some(Problem::new(place, "ReservedSetting", message));
     }
+    if let Some(problem) = too_few_connections(place, name, value) {
+        return Some(problem);
+    }
     let broken = value.chars().any(char::is_control);
     let message = format!("the value of {name} must be one line of text");
     broken.then(|| Problem::new(place, "InvalidSetting", message))
+}
+
+/// With fewer the agent itself would find no room, and could not even raise the number.
+fn too_few_connections(place: &str, name: &str, value: &str) -> Option<Problem> {
+    let is_few = value.trim().parse::<i64>().is_ok_and(|count| count < LEAST_CONNECTIONS);
+    let message = format!(
+        "{value} is too few, since the agent and replication need some; set at least {LEAST_CONNECTIONS}"
+    );
+    (normalised(name) == "max_connections" && is_few)
+        .then(|| Problem::new(place, "TooFewConnections", message))
+}
+
+fn gone(place: &str, name: &str, series: (u32, u32)) -> Option<Problem> {
+    let remedy = removed::remedy(&normalised(name), series)?;
+    let (major, minor) = series;
+    let message =
+        format!("MySQL {major}.{minor} has no {name} any more and would not start with it; {remedy}");
+    Some(Problem::new(place, "RemovedSetting", message))
 }
 
 fn is_name(name: &str) -> bool {

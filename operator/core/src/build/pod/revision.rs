@@ -1,15 +1,19 @@
 //! What makes a Pod template new: its inputs, and the operator that made it.
 
+use crate::runtime;
 use crate::validate::Cluster;
 use crate::validate::resources;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use porpoise_crds::{MySQLCluster, Pod};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Annotation of the Pod template: hash of every input that calls for a restart.
 pub const INPUTS_ANNOTATION: &str = "mysql.porpoise.dev/inputs";
+/// Annotation of the Pod template: the same without the settings that a running mysqld takes.
+pub const STATIC_INPUTS_ANNOTATION: &str = "mysql.porpoise.dev/static-inputs";
 /// Annotation of the Pod template: the operator revision that made it.
 pub const REVISION_ANNOTATION: &str = "mysql.porpoise.dev/revision";
 /// Annotation of a `MySQLCluster`: a new value restarts the members one by one.
@@ -30,12 +34,26 @@ impl PodInputs {
     }
 }
 
-/// Hash of every input that calls for a restart, and of nothing else (C12).
+/// Hash of every input of the template: what calls for a restart, and the settings that a running mysqld takes.
 ///
 /// It covers what the user wrote, not what the operator makes of it. So it stays the same when a new operator
 /// renders the same wish in another way, and the Pods keep running (see [`super::super::stateful_set`]). For the
 /// same reason it must not change from release to release: a test pins it.
 pub fn template_hash(cluster: &Cluster, inputs: &PodInputs) -> String {
+    hash(cluster, inputs, &cluster.mysql_settings)
+}
+
+/// Hash of every input that calls for a restart, and of nothing else (C12).
+///
+/// A setting that a running mysqld takes may come, change and go: agents see to it. When a new operator lists more of them
+/// this hash changes and [`template_hash`] does not: either is enough to keep a template.
+pub fn static_hash(cluster: &Cluster, inputs: &PodInputs) -> String {
+    let settings = &cluster.mysql_settings;
+    let fixed = settings.iter().filter(|(name, value)| !runtime::is_settable(name, value));
+    hash(cluster, inputs, &fixed.map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
+fn hash(cluster: &Cluster, inputs: &PodInputs, settings: &BTreeMap<String, String>) -> String {
     let spec = &cluster.spec;
     let resources = resources::effective(&spec.resources);
     let mut wish = json!({
@@ -43,7 +61,7 @@ pub fn template_hash(cluster: &Cluster, inputs: &PodInputs) -> String {
         "image": spec.image,
         "requests": resources.requests,
         "limits": resources.limits,
-        "settings": cluster.mysql_settings,
+        "settings": settings,
         "tls": [json!(spec.tls.mode), json!(spec.tls.secret_name), json!(spec.tls.require_clients)],
         "pod": pod(&spec.pod),
     });
@@ -102,12 +120,32 @@ pub fn revision(cluster: &Cluster) -> String {
     digest(&format!("{}\n{}", cluster.settings.operator_image, cluster.settings.mysql_image))
 }
 
-/// Whether `stored` came from the same wish as `fresh`, but from another operator.
-pub(in super::super) fn is_only_older(stored: &PodTemplateSpec, fresh: &PodTemplateSpec) -> bool {
-    let inputs = annotation(stored, INPUTS_ANNOTATION);
-    inputs.is_some()
-        && inputs == annotation(fresh, INPUTS_ANNOTATION)
-        && annotation(stored, REVISION_ANNOTATION) != annotation(fresh, REVISION_ANNOTATION)
+/// Whether Pods of `stored` need no restart to become what this wish asks for: it was made from the same inputs, or from
+/// others that differ only in settings that a running mysqld takes. A template without the second annotation is from before
+/// agents could set these.
+pub(crate) fn is_made_from(stored: &PodTemplateSpec, cluster: &Cluster, inputs: &PodInputs) -> bool {
+    annotation(stored, INPUTS_ANNOTATION) == Some(&template_hash(cluster, inputs))
+        || annotation(stored, STATIC_INPUTS_ANNOTATION) == Some(&static_hash(cluster, inputs))
+}
+
+/// What becomes of `stored` when it needs no restart. That of another operator stays as it is, since only its own operator
+/// knows how it looked. That of this one is made anew, which sets back what was changed by hand, and keeps its name.
+pub(in super::super) fn kept(
+    stored: &PodTemplateSpec,
+    fresh: &PodTemplateSpec,
+    cluster: &Cluster,
+    inputs: &PodInputs,
+) -> Option<PodTemplateSpec> {
+    if !is_made_from(stored, cluster, inputs) {
+        return None;
+    }
+    if annotation(stored, REVISION_ANNOTATION) != annotation(fresh, REVISION_ANNOTATION) {
+        return Some(stored.clone());
+    }
+    let mut again = fresh.clone();
+    let annotations = again.metadata.as_mut()?.annotations.as_mut()?;
+    annotations.insert(INPUTS_ANNOTATION.to_owned(), annotation(stored, INPUTS_ANNOTATION)?.clone());
+    Some(again)
 }
 
 fn annotation<'a>(template: &'a PodTemplateSpec, name: &str) -> Option<&'a String> {

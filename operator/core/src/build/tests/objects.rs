@@ -11,7 +11,7 @@ fn config_map_is_exactly_this() {
     let found = json!(config_map(&cluster, &stateful_set(&cluster, &PodInputs::default(), 3, None)));
     let agent = "{\n  \"cluster\": \"c1a5ter\",\n  \"name\": \"shop\",\n  \"namespace\": \"prod\",\n  \
                  \"readyLagSeconds\": 10,\n  \"maxApplyLagMilliseconds\": 1000,\n  \
-                 \"shutdownSeconds\": 280,\n  \"appDatabase\": \"app\"\n}";
+                 \"shutdownSeconds\": 280,\n  \"appDatabase\": \"app\",\n  \"template\": \"745308b85f5bfe60\"\n}";
     let my_cnf = format!("# template {}\n{}", template_hash(&cluster, &PodInputs::default()), cluster.my_cnf);
     assert_eq!(
         found,

@@ -85,11 +85,14 @@ fn metadata_never_reaches_the_template() {
 fn what_calls_for_a_restart_changes_the_hash() {
     let inputs = PodInputs::default();
     let before = template_hash(&cluster(&json!({})), &inputs);
+    let fixed = static_hash(&cluster(&json!({})), &inputs);
     for spec in [
         json!({"version": "8.4"}),
         json!({"image": "mysql:9.7.4"}),
         json!({"resources": {"limits": {"cpu": "1", "memory": "2Gi"}}}),
-        json!({"mysql": {"config": {"max_connections": "300"}}}),
+        json!({"mysql": {"config": {"innodb_page_size": "16K"}}}),
+        json!({"mysql": {"config": {"no_such_setting": "1"}}}),
+        json!({"mysql": {"config": {"sql_mode": "'ANSI'"}}}),
         json!({"tls": {"requireClients": true}}),
         json!({"pod": {"nodeSelector": {"disktype": "ssd"}}}),
         json!({"pod": {"priorityClassName": "high"}}),
@@ -101,9 +104,63 @@ fn what_calls_for_a_restart_changes_the_hash() {
         json!({"pod": {"affinity": {}}}),
     ] {
         assert_ne!(template_hash(&cluster(&spec), &inputs), before, "{spec}");
+        assert_ne!(static_hash(&cluster(&spec), &inputs), fixed, "{spec}");
     }
     let restart = PodInputs { restart: Some("2026-11-21".to_owned()) };
     assert_ne!(template_hash(&cluster(&json!({})), &restart), before);
+    assert_ne!(static_hash(&cluster(&json!({})), &restart), fixed);
+}
+
+/// What a running mysqld takes may come, change and go, and the Pods keep their template.
+#[test]
+fn c12_settings_of_a_running_mysqld_keep_the_template() {
+    let inputs = PodInputs::default();
+    let with = |config: Value| cluster(&json!({"mysql": {"config": config}}));
+    let first = json!({"innodb_page_size": "16K", "max_connections": "300"});
+    let stored = built(&with(first.clone()));
+    for (config, is_kept) in [
+        (json!({"innodb_page_size": "16K", "max_connections": "400"}), true),
+        (json!({"innodb_page_size": "16K", "max_connections": "300", "sql_mode": "ANSI"}), true),
+        (json!({"innodb_page_size": "16K"}), true),
+        (json!({"innodb_page_size": "32K", "max_connections": "300"}), false),
+        (json!({"max_connections": "300"}), false),
+        (json!({"innodb_page_size": "16K", "max_connections": "'300'"}), false),
+    ] {
+        let wish = with(config.clone());
+        let new = stateful_set(&wish, &inputs, 3, Some(&stored));
+        assert_eq!(template(&new) == template(&stored), is_kept, "{config}");
+        let data = config_map(&wish, &new).data.unwrap();
+        let named = template(&new)["metadata"]["annotations"][INPUTS_ANNOTATION].as_str().unwrap().to_owned();
+        assert!(data["my.cnf"].starts_with(&crate::names::template_line(&named)), "{config}");
+        let agent: crate::protocol::AgentConfig = serde_json::from_str(&data["agent.json"]).unwrap();
+        assert_eq!(agent.template, named, "{config}");
+        let told: Vec<(&str, &str)> =
+            agent.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(told, wish.variables().collect::<Vec<_>>(), "{config}");
+    }
+    // By hand changed is set back, and another operator's is kept as it is.
+    let wish = with(json!({"innodb_page_size": "16K", "max_connections": "400"}));
+    let mut changed = stored.clone();
+    changed.spec.as_mut().unwrap().template.spec.as_mut().unwrap().priority_class_name = Some("x".to_owned());
+    assert_eq!(template(&stateful_set(&wish, &inputs, 3, Some(&changed))), template(&stored));
+    let newer =
+        upgraded(&json!({"mysql": {"config": {"innodb_page_size": "16K", "max_connections": "400"}}}));
+    assert_eq!(template(&stateful_set(&newer, &inputs, 3, Some(&changed))), template(&changed));
+}
+
+/// The agents in its Pods set nothing: it is kept for what it was made from, and for nothing else.
+#[test]
+fn c12_a_template_of_before_is_kept_until_a_setting_changes() {
+    let inputs = PodInputs::default();
+    let config = |value: &str| json!({"mysql": {"config": {"max_connections": value}}});
+    let mut stored = built(&cluster(&config("300")));
+    let metadata = stored.spec.as_mut().unwrap().template.metadata.as_mut().unwrap();
+    metadata.annotations.as_mut().unwrap().remove(STATIC_INPUTS_ANNOTATION);
+    let kept = stateful_set(&upgraded(&config("300")), &inputs, 3, Some(&stored));
+    assert_eq!(template(&kept), template(&stored));
+    let changed = upgraded(&config("400"));
+    let fresh = stateful_set(&changed, &inputs, 3, None);
+    assert_eq!(stateful_set(&changed, &inputs, 3, Some(&stored)), fresh);
 }
 
 #[test]
@@ -125,6 +182,8 @@ fn the_same_wish_in_other_words_changes_nothing() {
 #[test]
 fn hash_is_the_same_from_release_to_release() {
     assert_eq!(template_hash(&fixture::cluster(), &PodInputs::default()), "745308b85f5bfe60");
+    // Without settings the two are the same.
+    assert_eq!(static_hash(&fixture::cluster(), &PodInputs::default()), "745308b85f5bfe60");
 }
 
 #[test]
@@ -141,7 +200,7 @@ fn upgrading_the_operator_keeps_the_template() {
 #[test]
 fn the_next_restart_brings_the_new_template() {
     let stored = built(&cluster(&json!({})));
-    let spec = json!({"mysql": {"config": {"max_connections": "300"}}});
+    let spec = json!({"mysql": {"config": {"innodb_page_size": "16K"}}});
     let changed = upgraded(&spec);
     let new = stateful_set(&changed, &PodInputs::default(), 3, Some(&stored));
     assert_eq!(new, stateful_set(&changed, &PodInputs::default(), 3, None));

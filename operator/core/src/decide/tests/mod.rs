@@ -18,4 +18,5 @@ mod restore;
 mod rollout;
 mod schedules;
 mod update_gate;
+mod variables;
 mod world;

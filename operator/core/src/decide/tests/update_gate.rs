@@ -197,7 +197,7 @@ fn d15_skip_and_no_target_go_on() {
 fn d15_other_changes_need_no_backup() {
     let mut view = updating();
     view.object.spec.image = None;
-    view.object.spec.mysql.config.insert("max_connections".to_owned(), "77".to_owned());
+    view.object.spec.mysql.config.insert("innodb_page_size".to_owned(), "16K".to_owned());
     let plan = decided(&view);
     assert!(plan.backups.is_empty());
     let before = template(view.stateful_set.as_ref().unwrap());
@@ -226,6 +226,8 @@ fn d15_other_changes_of_the_template_pass_with_the_old_image() {
     let before = view.stateful_set.clone().unwrap();
     assert_eq!(template(&stored(&decided(&view))), template(&before), "nothing restarts for the wish alone");
     view.object.spec.mysql.config.insert("max_connections".to_owned(), "77".to_owned());
+    assert_eq!(template(&stored(&decided(&view))), template(&before), "nor for what a running mysqld takes");
+    view.object.spec.mysql.config.insert("innodb_page_size".to_owned(), "16K".to_owned());
     let held = stored(&decided(&view));
     assert_eq!(template_image(&decided(&view)).as_deref(), Some(OLD));
     assert_ne!(template(&held), template(&before), "the new settings go on");

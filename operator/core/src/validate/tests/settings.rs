@@ -137,23 +137,69 @@ fn settings_of_the_config_map_are_checked_too() {
 
 #[test]
 fn two_spellings_of_one_setting_are_refused() {
-    let found =
-        problems(&object(&json!({"mysql": {"config": {"max-connections": "1", "max_connections": "2"}}})));
+    let found = problems(&object(
+        &json!({"mysql": {"config": {"max-connections": "100", "max_connections": "200"}}}),
+    ));
     assert_refused(&found, ("spec.mysql.config[\"max_connections\"]", "DuplicateSetting", "keep one"), "");
 }
 
 #[test]
 fn config_wins_over_the_config_map() {
     let object =
-        object(&json!({"mysql": {"configMapRef": {"name": "extra"}, "config": {"Max-Connections": "7"}}}));
-    let map = [("max_connections", "5"), ("long_query_time", " 2 ")];
+        object(&json!({"mysql": {"configMapRef": {"name": "extra"}, "config": {"Max-Connections": "70"}}}));
+    let map = [("max_connections", "50"), ("long_query_time", " 2 ")];
     let references = References {
         config_map: Some(map.map(|(name, value)| (name.to_owned(), value.to_owned())).into()),
         ..References::default()
     };
     let cluster = check(&object, &references, &Stored::default()).unwrap();
-    let want = [("long_query_time", "2"), ("max_connections", "7")];
+    let want = [("long_query_time", "2"), ("max_connections", "70")];
     assert_eq!(cluster.mysql_settings, want.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
-    assert!(cluster.my_cnf.contains("\nmax_connections=7\n"));
+    assert!(cluster.my_cnf.contains("\nmax_connections=70\n"));
     assert_eq!(cluster.my_cnf.matches("max_connections").count(), 1);
+}
+
+/// Before anything is touched: the problem keeps the whole spec from being carried out.
+#[test]
+fn d15_settings_that_the_wanted_release_does_not_know_are_refused() {
+    let config = json!({"innodb-log-file-size": "1G", "max_connections": "300"});
+    for (spec, is_refused) in [
+        (json!({"version": "9.7"}), true),
+        (json!({"version": "8.4"}), false),
+        (json!({"version": "8.4", "image": "registry.example/mysql:9.7.4"}), true),
+        (json!({"version": "9.7", "image": "registry.example/mysql:8.4.6"}), false),
+        // It may be anything.
+        (json!({"version": "9.7", "image": "registry.example/ours:12"}), false),
+    ] {
+        let mut wish = spec.clone();
+        wish["mysql"] = json!({"config": config});
+        let found = problems(&object(&wish));
+        let field = "spec.mysql.config[\"innodb-log-file-size\"]";
+        if is_refused {
+            assert_refused(&found, (field, "RemovedSetting", "set innodb_redo_log_capacity instead"), "");
+        }
+        assert_eq!(!found.is_empty(), is_refused, "{spec}: {found:?}");
+    }
+}
+
+#[test]
+fn removed_settings_are_spelled_as_they_are_compared_and_not_reserved() {
+    assert!(REMOVED_SETTINGS.is_sorted());
+    for (name, _) in REMOVED_SETTINGS {
+        assert!(name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_')), "{name}");
+        assert_eq!(porpoise_crds::reserved_setting(name), None, "{name}");
+    }
+}
+
+/// The agent could not log in to raise it.
+#[test]
+fn c12_too_few_connections_are_refused() {
+    for value in ["0", "-1", " 19 "] {
+        let found = problems(&object(&json!({"mysql": {"config": {"max-connections": value}}})));
+        let field = "spec.mysql.config[\"max-connections\"]";
+        assert_refused(&found, (field, "TooFewConnections", "set at least 20"), value);
+    }
+    for value in ["20", "many", "1K"] {
+        assert!(problems(&object(&json!({"mysql": {"config": {"max_connections": value}}}))).is_empty());
+    }
 }
