@@ -8,18 +8,22 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use porpoise_crds::Phase;
 use porpoise_e2e::campaign::Scene;
-use porpoise_e2e::scenario::Namespace;
+use porpoise_e2e::scenario::{Account, Client, Namespace, Seen, until};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 const SOAK: Duration = Duration::from_secs(20);
+/// The kubelet refreshes volumes once a minute or so.
+const TAKEN_UP_WITHIN: Duration = Duration::from_mins(3);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn d40_a_bad_change_stops_at_one_replica_and_going_back_heals() -> Result<()> {
     crate::beside_others("rollback", async |namespace| {
         let Some(mut scene) = Scene::set(namespace).await? else { return Ok(()) };
         let (_, shift) = clients_write(&mut scene).await?;
+        takes_while_running(&scene).await.context("a setting of a running mysqld")?;
+        go_on(&shift).await?;
         for (what, bad, good) in [
             (
                 "a setting that mysqld does not know",
@@ -44,6 +48,28 @@ async fn d40_a_bad_change_stops_at_one_replica_and_going_back_heals() -> Result<
         judged(&mut scene, shift).await
     })
     .await
+}
+
+/// C12: every member has it, and no Pod is replaced.
+async fn takes_while_running(scene: &Scene<'_>) -> Result<()> {
+    let (shop, namespace) = (&scene.database, scene.database.namespace);
+    let (before, pods_before) = (shop.status().await?, pods(namespace).await?);
+    shop.patch_spec(json!({"mysql": {"config": {"max_connections": "345"}}})).await?;
+    let client = Client::start(namespace).await?;
+    let account = Account::app(namespace, "shop").await?;
+    for member in pods_before.keys() {
+        let host = account.at(&format!("{member}.shop-members"));
+        until(&format!("{member} has the setting"), TAKEN_UP_WITHIN, async || {
+            let value = client.sql(&host, "SELECT @@GLOBAL.max_connections").await?;
+            Ok(if value.trim() == "345" { Seen::Done(()) } else { Seen::Not(value) })
+        })
+        .await?;
+    }
+    let after = shop.until_phase(Phase::Healthy).await?;
+    let touched = differing(&pods_before, &pods(namespace).await?);
+    ensure!(touched.is_empty(), "{touched:?} were replaced");
+    ensure!((&after.primary, after.term) == (&before.primary, before.term), "the primary moved");
+    Ok(())
 }
 
 /// One replica fails, nothing else is touched, and the former spec brings it back.
