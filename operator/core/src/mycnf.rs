@@ -65,8 +65,9 @@ pub fn user_settings(text: &str) -> BTreeMap<&str, &str> {
 
 /// The value of a setting in a rendered `my.cnf`, whoever decided it.
 pub fn value_of<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let settings = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
-    settings.filter(|(found, _)| *found == name).map(|(_, value)| value).last()
+    let settings = text.lines().rev().filter(|line| !line.starts_with('#'));
+    let mut settings = settings.filter_map(|line| line.split_once('='));
+    settings.find(|(found, _)| *found == name).map(|(_, value)| value)
 }
 
 /// A rendered `my.cnf` without those of the user's settings that a running mysqld takes.

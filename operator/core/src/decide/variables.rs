@@ -94,8 +94,6 @@ fn knows_variables(view: &ClusterView) -> bool {
 /// Where the user wrote it.
 fn field(cluster: &Cluster, name: &str) -> &'static str {
     let spelled = |key: &String| key.to_ascii_lowercase().replace('-', "_") == name;
-    match cluster.spec.mysql.config.keys().any(spelled) {
-        true => "spec.mysql.config",
-        false => "spec.mysql.configMapRef",
-    }
+    let is_inline = cluster.spec.mysql.config.keys().any(spelled);
+    if is_inline { "spec.mysql.config" } else { "spec.mysql.configMapRef" }
 }
