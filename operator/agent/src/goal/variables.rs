@@ -92,8 +92,8 @@ pub(super) async fn ensure(pursuit: &Pursuit) {
         return;
     }
     match timeout(LIMIT, keep(pursuit, run, &config)).await.unwrap_or(Err(VariableError::Finish)) {
-        Ok(is_over) if is_over => note(pursuit, run, config.variables, true),
-        Ok(_) => {}
+        Ok(true) => note(pursuit, run, config.variables, true),
+        Ok(false) => {}
         Err(error) => {
             tracing::warn!(error = logging::chain(&error), "settings are not known to be set");
             // Not at every look: a goal waits for each try.
