@@ -15,7 +15,9 @@ impl Supervisor {
     pub(super) fn set_variables_aside(&self) {
         match self.settings.set_variables_aside() {
             Ok(true) => {
-                tracing::warn!("mysqld did not come up: it starts without the settings that can be set later")
+                tracing::warn!(
+                    "mysqld did not come up: it starts without the settings that can be set later"
+                );
             }
             Ok(false) => {}
             Err(error) => tracing::warn!(error = logging::chain(&error), "my.cnf stays as it is"),

@@ -126,23 +126,23 @@ fn c12_settings_of_a_running_mysqld_keep_the_template() {
         (json!({"max_connections": "300"}), false),
         (json!({"innodb_page_size": "16K", "max_connections": "'300'"}), false),
     ] {
-        let wish = with(config.clone());
-        let new = stateful_set(&wish, &inputs, 3, Some(&stored));
+        let changed_wish = with(config.clone());
+        let new = stateful_set(&changed_wish, &inputs, 3, Some(&stored));
         assert_eq!(template(&new) == template(&stored), is_kept, "{config}");
-        let data = config_map(&wish, &new).data.unwrap();
+        let data = config_map(&changed_wish, &new).data.unwrap();
         let named = template(&new)["metadata"]["annotations"][INPUTS_ANNOTATION].as_str().unwrap().to_owned();
         assert!(data["my.cnf"].starts_with(&crate::names::template_line(&named)), "{config}");
         let agent: crate::protocol::AgentConfig = serde_json::from_str(&data["agent.json"]).unwrap();
         assert_eq!(agent.template, named, "{config}");
         let told: Vec<(&str, &str)> =
             agent.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        assert_eq!(told, wish.variables().collect::<Vec<_>>(), "{config}");
+        assert_eq!(told, changed_wish.variables().collect::<Vec<_>>(), "{config}");
     }
     // By hand changed is set back, and another operator's is kept as it is.
-    let wish = with(json!({"innodb_page_size": "16K", "max_connections": "400"}));
+    let changed_wish = with(json!({"innodb_page_size": "16K", "max_connections": "400"}));
     let mut changed = stored.clone();
     changed.spec.as_mut().unwrap().template.spec.as_mut().unwrap().priority_class_name = Some("x".to_owned());
-    assert_eq!(template(&stateful_set(&wish, &inputs, 3, Some(&changed))), template(&stored));
+    assert_eq!(template(&stateful_set(&changed_wish, &inputs, 3, Some(&changed))), template(&stored));
     let newer =
         upgraded(&json!({"mysql": {"config": {"innodb_page_size": "16K", "max_connections": "400"}}}));
     assert_eq!(template(&stateful_set(&newer, &inputs, 3, Some(&changed))), template(&changed));
