@@ -21,13 +21,8 @@ struct Service {
 }
 
 // `CONNECTION_ADMIN`: replicas and clones must get in while clients are kept out by `offline_mode` (ha.md §1).
+// Replication is the last one: see `wanted`.
 const SERVICES: [Service; 5] = [
-    Service {
-        account: "replication",
-        needs_tls: true,
-        privileges: "REPLICATION SLAVE, CONNECTION_ADMIN",
-        schema: None,
-    },
     Service { account: "clone", needs_tls: true, privileges: "BACKUP_ADMIN, CONNECTION_ADMIN", schema: None },
     Service {
         account: "backup",
@@ -42,6 +37,12 @@ const SERVICES: [Service; 5] = [
         needs_tls: false,
         privileges: "SELECT",
         schema: Some("performance_schema"),
+    },
+    Service {
+        account: "replication",
+        needs_tls: true,
+        privileges: "REPLICATION SLAVE, CONNECTION_ADMIN",
+        schema: None,
     },
 ];
 
@@ -95,8 +96,8 @@ fn keys(wishes: &[Wish]) -> Vec<&Login> {
     wishes
         .iter()
         .filter_map(|wish| match wish {
-            Wish::Own(login) | Wish::User { login, .. } => Some(login),
-            Wish::Grant { .. } | Wish::Database { .. } => None,
+            Wish::Password(login) => Some(login),
+            Wish::User { .. } | Wish::Grant { .. } | Wish::Database { .. } => None,
         })
         .collect()
 }
@@ -130,6 +131,7 @@ async fn stored(pursuit: &Pursuit) -> Result<String, GoalError> {
 }
 
 /// An account and what it logs in with.
+#[derive(Clone)]
 pub(super) struct Login {
     pub(super) user: String,
     pub(super) host: &'static str,
@@ -148,8 +150,8 @@ impl Login {
 
 /// One thing to be so. Not yet a statement, so that it can be fingerprinted without showing its text anywhere.
 enum Wish {
-    /// The agent's account, which is there.
-    Own(Login),
+    /// An account that is there has this password.
+    Password(Login),
     User {
         login: Login,
         needs_tls: bool,
@@ -184,11 +186,10 @@ impl Wish {
 
     async fn fulfil(self, pursuit: &Arc<Pursuit>) -> Result<(), GoalError> {
         match self {
-            Self::Own(login) => passwords::change(pursuit, &login).await,
+            Self::Password(login) => passwords::change(pursuit, &login).await,
             Self::User { login, needs_tls } => {
                 let (account, secret) = (&login.account, &login.secret);
                 write(pursuit, statements::create_user(account, secret, needs_tls)).await?;
-                passwords::change(pursuit, &login).await?;
                 write(pursuit, statements::require_tls(account, needs_tls)).await
             }
             Self::Grant { account, privileges, schema } => {
@@ -200,7 +201,7 @@ impl Wish {
 
     fn write_into(&self, hash: &mut Sha256) {
         let parts = match self {
-            Self::Own(login) => [login.account.to_string(), login.secret.to_string(), String::new()],
+            Self::Password(login) => [login.account.to_string(), login.secret.to_string(), String::new()],
             Self::User { login, needs_tls } => {
                 [login.account.to_string(), login.secret.to_string(), needs_tls.to_string()]
             }
@@ -232,15 +233,24 @@ fn fingerprint(key: &str, wishes: &[Wish]) -> String {
     })
 }
 
+/// The passwords come last, and that of replication after all others: a replica that sees it connects anew, and while an
+/// account statement waits for its acknowledgement nobody can log in (ha.md H6).
 fn wanted(settings: &Settings, app_database: &str) -> Result<Vec<Wish>, GoalError> {
     let own = passwords::usable("agent", password(settings, "agent")?)?;
-    let mut wishes = vec![Wish::Own(Login::new(names::account_user("agent"), "localhost", own)?)];
+    let mut wishes = Vec::new();
+    let mut logins = vec![Login::new(names::account_user("agent"), "localhost", own)?];
+    if let Some(application) = application(settings, app_database)? {
+        let (wished, login) = of_application(application)?;
+        wishes.extend(wished);
+        logins.push(login);
+    }
     for service in &SERVICES {
         let text = passwords::usable(service.account, password(settings, service.account)?)?;
         let login = Login::new(names::account_user(service.account), "%", text)?;
         let account = login.account.clone();
         if service.schema.is_none() {
-            wishes.push(Wish::User { login, needs_tls: service.needs_tls });
+            wishes.push(Wish::User { login: login.clone(), needs_tls: service.needs_tls });
+            logins.push(login);
         }
         let schema = service.schema.map(quote::identifier).transpose();
         wishes.push(Wish::Grant {
@@ -249,13 +259,11 @@ fn wanted(settings: &Settings, app_database: &str) -> Result<Vec<Wish>, GoalErro
             schema: schema.map_err(|source| quoting("a schema", source))?,
         });
     }
-    if let Some(application) = application(settings, app_database)? {
-        wishes.extend(of_application(application)?);
-    }
+    wishes.extend(logins.into_iter().map(Wish::Password));
     Ok(wishes)
 }
 
-fn of_application(application: Application) -> Result<[Wish; 3], GoalError> {
+fn of_application(application: Application) -> Result<([Wish; 3], Login), GoalError> {
     let database =
         |name: &str| quote::identifier(name).map_err(|source| quoting("the application's database", source));
     // In a grant `_` and `%` stand for other characters, unless escaped.
@@ -263,11 +271,12 @@ fn of_application(application: Application) -> Result<[Wish; 3], GoalError> {
     let name = database(&application.database)?;
     let login = Login::new(application.user, "%", application.password)?;
     let account = login.account.clone();
-    Ok([
+    let wishes = [
         Wish::Database { name },
-        Wish::User { login, needs_tls: false },
+        Wish::User { login: login.clone(), needs_tls: false },
         Wish::Grant { account, privileges: "ALL", schema: Some(database(&pattern)?) },
-    ])
+    ];
+    Ok((wishes, login))
 }
 
 /// The application's account, if one is mounted.

@@ -153,7 +153,8 @@ async fn kept(pursuit: &Pursuit) -> Result<Vec<(String, String)>, GoalError> {
 pub(super) async fn receiver_is_stale(pursuit: &Pursuit, receiver: Thread) -> Result<bool, GoalError> {
     if receiver == Thread::On {
         let mut memory = pursuit.memory();
-        memory.credentials.worked = memory.credentials.used.clone();
+        let credentials = &mut memory.credentials;
+        credentials.worked.clone_from(&credentials.used);
     }
     let Ok(written) = accounts::password(&pursuit.member.settings, "replication") else { return Ok(false) };
     let used = pursuit.memory().credentials.used.clone();
@@ -188,9 +189,11 @@ async fn take_up(pursuit: &Pursuit, written: &str) -> Result<bool, GoalError> {
     Ok(credentials.known.get_or_insert_with(Instant::now).elapsed() >= turn)
 }
 
-/// The password that worked last, if it is another.
+/// The password that worked last, or else was used last, if it is another.
 fn other(pursuit: &Pursuit, written: &str) -> Option<String> {
-    pursuit.memory().credentials.worked.clone().filter(|worked| worked != written)
+    let memory = pursuit.memory();
+    let known = [&memory.credentials.worked, &memory.credentials.used];
+    known.into_iter().flatten().find(|password| *password != written).cloned()
 }
 
 /// The password to connect with: the file's, unless the source cannot know it yet. The own server tells, for what it has
