@@ -179,9 +179,9 @@ impl Parts {
     async fn work(&self) -> Result<(), RunError> {
         tokio::join!(
             observe::keep_looking(&self.member, &self.supervisor, &self.watcher),
-            self.pursuit.pursue(),
+            Box::pin(self.pursuit.pursue()),
             self.pursuit.keep_fencing(),
-            self.pursuit.keep_key(),
+            Box::pin(self.pursuit.keep_key()),
             pulse::keep_listening(&self.member, &self.listener),
             governor::keep_governing(&self.member, &self.governor),
             disk::keep_probing(&self.member),

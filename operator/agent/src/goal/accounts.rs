@@ -240,8 +240,8 @@ fn wanted(settings: &Settings, app_database: &str) -> Result<Vec<Wish>, GoalErro
     let mut wishes = Vec::new();
     let mut logins = vec![Login::new(names::account_user("agent"), "localhost", own)?];
     if let Some(application) = application(settings, app_database)? {
-        let (wished, login) = of_application(application)?;
-        wishes.extend(wished);
+        let (parts, login) = of_application(application)?;
+        wishes.extend(parts);
         logins.push(login);
     }
     for service in &SERVICES {
