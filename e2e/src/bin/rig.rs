@@ -1,6 +1,6 @@
 //! `rig`: a real Kubernetes on this machine, from the command line.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::{fs, io::Write};
 
 use anyhow::{Context, Result};
@@ -104,8 +104,8 @@ fn main() -> Result<()> {
         Order::LoadImage { file } => Rig::attach(&name)?.load_image(&file),
         Order::BuildOperatorImage => build_operator_image(&Rig::attach(&name)?),
         Order::MysqlRoot => mysql_root(),
-        Order::StoreProgram => print(&tools::store_program()?),
-        Order::AzureProgram => print(&tools::azure_program()?),
+        Order::StoreProgram => print(tools::store_program),
+        Order::AzureProgram => print(tools::azure_program),
         Order::Logs { component } => logs(&Rig::attach(&name)?, component.as_deref()),
         Order::Cut { node, cut } => Rig::attach(&name)?.cut_node(&node, cut),
         Order::Heal { node } => Rig::attach(&name)?.heal_node(&node),
@@ -152,8 +152,8 @@ fn mysql_root() -> Result<()> {
     Ok(())
 }
 
-fn print(path: &Path) -> Result<()> {
-    println!("{}", path.display());
+fn print(program: fn() -> Result<PathBuf>) -> Result<()> {
+    println!("{}", program()?.display());
     Ok(())
 }
 

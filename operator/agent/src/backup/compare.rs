@@ -73,8 +73,8 @@ async fn attempt(
         return Ok(None);
     };
     let columns = columns(copy).await?;
-    let door = door(settings, donor).await?;
-    let mut there = door.open().await?;
+    let way = door(settings, donor).await?;
+    let mut there = way.open().await?;
     let end = Instant::now() + ALL;
     let mut sums = BTreeMap::new();
     for (table, columns) in columns.iter().take_while(|_| Instant::now() < end) {
@@ -89,7 +89,7 @@ async fn attempt(
         }
     }
     there.close().await;
-    Ok(Some(Readings { donor: donor.instance.clone(), door, from, columns, sums }))
+    Ok(Some(Readings { donor: donor.instance.clone(), door: way, from, columns, sums }))
 }
 
 async fn door(settings: &Settings, donor: &Donor) -> Result<Door, SqlError> {

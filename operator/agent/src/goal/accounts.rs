@@ -170,11 +170,9 @@ impl Wish {
     /// For data that nobody works with: nothing is asked before, and no former password stays.
     fn statements(&self) -> Vec<Statement> {
         match self {
-            // Whoever makes the data sets its password first.
-            Self::Own(_) => Vec::new(),
+            Self::Password(login) => vec![statements::set_password(&login.account, &login.secret)],
             Self::User { login, needs_tls } => vec![
                 statements::create_user(&login.account, &login.secret, *needs_tls),
-                statements::set_password(&login.account, &login.secret),
                 statements::require_tls(&login.account, *needs_tls),
             ],
             Self::Grant { account, privileges, schema } => {

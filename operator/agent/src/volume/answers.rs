@@ -136,7 +136,7 @@ async fn write(
     let (incoming, file) = with(&shelf, Files::begin).await?;
     let receiving = receive(File::from_std(file), body.into_data_stream());
     let metadata = timeout(LONGEST_UPLOAD, receiving).await.map_err(|_| Refusal::AwaitPiece)??;
-    with(&shelf, move |files| files.place(incoming, &key, create)).await?;
+    with(&shelf, move |files| files.place(&incoming, &key, create)).await?;
     Ok((StatusCode::OK, [(header::ETAG, tag(&metadata))]).into_response())
 }
 

@@ -133,7 +133,7 @@ impl Files {
 
     /// Gives what is written its key. It is on disk when this returns, if its content was synced before. `create`: only if
     /// there is no such object.
-    pub fn place(&self, incoming: Incoming, key: &str, create: bool) -> Result<(), FileError> {
+    pub fn place(&self, incoming: &Incoming, key: &str, create: bool) -> Result<(), FileError> {
         let target = self.path(key)?;
         let placing = failed("name a file on the volume");
         let mut tries = TRIES;
@@ -325,7 +325,7 @@ mod tests {
     fn put(files: &Files, key: &str, content: &str, create: bool) -> Result<(), FileError> {
         let (incoming, mut file) = files.begin().unwrap();
         file.write_all(content.as_bytes()).unwrap();
-        files.place(incoming, key, create)
+        files.place(&incoming, key, create)
     }
 
     fn get(files: &Files, key: &str) -> String {

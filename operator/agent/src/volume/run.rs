@@ -92,7 +92,7 @@ pub async fn run(settings: VolumeSettings) -> Result<(), VolumeError> {
     };
     // What a client has under way is worth a moment: the next Pod takes longer to come.
     let limits =
-        Limits { headers: Duration::from_secs(60), drain: Duration::from_secs(20), ..Limits::default() };
+        Limits { headers: Duration::from_mins(1), drain: Duration::from_secs(20), ..Limits::default() };
     let routes = router(Shelf { claim: claim.clone(), files }).layer(from_fn(only_members));
     tracing::info!(claim, port = settings.port, "serving a volume claim");
     let served = server::serve_within(limits, listener, tls, routes, stop).await;

@@ -163,7 +163,7 @@ async fn there_and_back(vault: &Vault, data: &Path) {
     let gone = vault.manifest(FOLDER).await.unwrap_err();
     assert!(matches!(gone, VaultError::NoBackup { .. }), "{}", told(&gone));
     vault.remove(FOLDER).await.unwrap();
-    assert_eq!(files(data), [PathBuf::new(); 0]);
+    assert!(files(data).is_empty(), "{:?}", files(data));
 }
 
 #[tokio::test(flavor = "multi_thread")]

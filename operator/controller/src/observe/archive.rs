@@ -92,6 +92,8 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU16, Ordering};
 
+    type Change = fn(&mut MySQLCluster);
+
     fn living() -> MySQLCluster {
         let mut cluster = cluster();
         cluster.spec.backup = serde_json::from_value(json!({
@@ -159,24 +161,19 @@ mod tests {
     async fn nothing_is_read_for_a_cluster_that_archives_nothing() {
         let (client, calls) = server(|call| Some(secret(call)));
         let (context, _until) = context(&client);
-        let changed = |change: fn(&mut MySQLCluster)| {
+        let changes: [(&str, Change); 5] = [
+            ("founding", |object| object.status = None),
+            ("hibernated", |object| object.spec.hibernated = true),
+            ("paused", |object| object.spec.paused = true),
+            ("no backup", |object| object.spec.backup = None),
+            ("off", |object| {
+                let backup = object.spec.backup.as_mut().unwrap();
+                backup.binlog_archive.mode = porpoise_crds::ArchiveMode::Off;
+            }),
+        ];
+        for (case, change) in changes {
             let mut object = living();
             change(&mut object);
-            object
-        };
-        for (case, object) in vec![
-            ("founding", changed(|object| object.status = None)),
-            ("hibernated", changed(|object| object.spec.hibernated = true)),
-            ("paused", changed(|object| object.spec.paused = true)),
-            ("no backup", changed(|object| object.spec.backup = None)),
-            (
-                "off",
-                changed(|object| {
-                    let backup = object.spec.backup.as_mut().unwrap();
-                    backup.binlog_archive.mode = porpoise_crds::ArchiveMode::Off;
-                }),
-            ),
-        ] {
             assert!(look(&context, &object).await.0.is_none(), "{case}");
         }
         assert!(calls.lines().is_empty());

@@ -120,7 +120,7 @@ mod tests {
         cluster
     }
 
-    fn secret(name: &str, entries: Value) -> (u16, Value) {
+    fn secret(name: &str, entries: &Value) -> (u16, Value) {
         (200, json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": entries}))
     }
 
@@ -134,9 +134,9 @@ mod tests {
                     "status": {"instances": [{"name": "old-1", "role": "Replica", "ready": true}]},
                 }),
             ),
-            "old-accounts" => secret("old-accounts", json!({"clone": "a2V5"})),
-            "old-server" => secret("old-server", json!({"ca.crt": "Y2E="})),
-            "users" => secret("users", json!({"a.sql": "U0VMRUNUIDE="})),
+            "old-accounts" => secret("old-accounts", &json!({"clone": "a2V5"})),
+            "old-server" => secret("old-server", &json!({"ca.crt": "Y2E="})),
+            "users" => secret("users", &json!({"a.sql": "U0VMRUNUIDE="})),
             _ => refusal(404, "NotFound"),
         }
     }

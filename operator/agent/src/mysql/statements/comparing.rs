@@ -5,7 +5,7 @@ use crate::mysql::quote::{self, QuoteError};
 use porpoise_core::names::PRIVATE_SCHEMA;
 use std::time::Duration;
 
-/// Where the donor's binlog was when the copy was consistent (MySQL manual, "The clone_status Table").
+/// Where the donor's binlog was when the copy was consistent (MySQL manual, "The `clone_status` Table").
 pub fn copied_at() -> Statement {
     Statement::new(
         "copied_at",
