@@ -22,11 +22,11 @@ pub use config_map::{agent_config, config_map};
 pub use disruption_budget::disruption_budget;
 pub use metadata::{owner_reference, pod_metadata, selector_labels};
 pub use network_policy::network_policy;
-pub(crate) use pod::is_made_from;
 pub use pod::{
     INPUTS_ANNOTATION, PodInputs, RESTART_ANNOTATION, REVISION_ANNOTATION, STATIC_INPUTS_ANNOTATION,
     revision, static_hash, template_hash,
 };
+pub(crate) use pod::{is_exactly, is_made_from};
 pub use rehearsal_job::rehearsal_job;
 pub use service::{members_service, primary_service, replicas_service};
 pub use service_account::service_account;

@@ -10,8 +10,8 @@ pub use revision::{
     revision, static_hash, template_hash,
 };
 
-pub(crate) use revision::is_made_from;
 pub(super) use revision::kept;
+pub(crate) use revision::{is_exactly, is_made_from};
 
 use super::metadata::{standard_labels, texts};
 use crate::validate::Cluster;

@@ -150,17 +150,20 @@ fn no_backup(
     }
 }
 
-/// The template of the same wish with the image that runs; the stored one as it is, when nothing else of the wish is new: then
-/// true.
+/// The template of the same wish with the image that runs; the stored one as it is, when nothing else that restarts a member is
+/// new. True: nothing else is new at all, not even a setting that a running mysqld takes.
 fn keep_image(cluster: &Cluster, view: &ClusterView, from: &str, wanted: &mut StatefulSet) -> bool {
     let inputs = PodInputs::of(&view.object);
     let held = with_image(cluster, series(view), Some(from));
     let replicas = wanted.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or_default();
     *wanted = build::stateful_set(&held, &inputs, replicas, None);
     let stored = view.stateful_set.as_ref().and_then(|set| set.spec.as_ref()).map(|spec| &spec.template);
-    let same = stored
-        .is_some_and(|stored| wishes(cluster, from).any(|wish| build::is_made_from(stored, &wish, &inputs)));
-    same && keep_template(view, wanted)
+    let Some(stored) = stored else { return false };
+    let exactly = wishes(cluster, from).any(|wish| build::is_exactly(stored, &wish, &inputs));
+    if exactly || wishes(cluster, from).any(|wish| build::is_made_from(stored, &wish, &inputs)) {
+        keep_template(view, wanted);
+    }
+    exactly
 }
 
 /// Every wish that differs from this one in the image only and may have brought the one that runs.

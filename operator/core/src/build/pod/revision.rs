@@ -120,11 +120,16 @@ pub fn revision(cluster: &Cluster) -> String {
     digest(&format!("{}\n{}", cluster.settings.operator_image, cluster.settings.mysql_image))
 }
 
+/// Whether `stored` was made from these very inputs.
+pub(crate) fn is_exactly(stored: &PodTemplateSpec, cluster: &Cluster, inputs: &PodInputs) -> bool {
+    annotation(stored, INPUTS_ANNOTATION) == Some(&template_hash(cluster, inputs))
+}
+
 /// Whether Pods of `stored` need no restart to become what this wish asks for: it was made from the same inputs, or from
 /// others that differ only in settings that a running mysqld takes. A template without the second annotation is from before
 /// agents could set these.
 pub(crate) fn is_made_from(stored: &PodTemplateSpec, cluster: &Cluster, inputs: &PodInputs) -> bool {
-    annotation(stored, INPUTS_ANNOTATION) == Some(&template_hash(cluster, inputs))
+    is_exactly(stored, cluster, inputs)
         || annotation(stored, STATIC_INPUTS_ANNOTATION) == Some(&static_hash(cluster, inputs))
 }
 

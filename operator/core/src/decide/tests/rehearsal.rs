@@ -5,7 +5,7 @@ use crate::backup::{BackupJob, JOB_VARIABLE, JobReport, JobState, JobView};
 use crate::build::{self, PodInputs};
 use crate::decide;
 use crate::fixture;
-use crate::plan::{Desired, Plan};
+use crate::plan::{Deletion, Desired, Plan};
 use crate::view::{Ages, BackupOrigin, BackupSeen, ClusterView};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use porpoise_crds::{BackupBefore, BackupPhase, Rehearsal, RehearsalOutcome};
@@ -107,7 +107,7 @@ fn touches_nothing(view: &ClusterView, plan: &Plan) -> bool {
         Desired::StatefulSet(set) => set.spec.as_ref().unwrap().template == stored.template,
         _ => true,
     });
-    same && plan.deletions.is_empty()
+    same && !plan.deletions.iter().any(|one| matches!(one, Deletion::Pod { .. } | Deletion::IdlePod { .. }))
 }
 
 /// The view after the first pass, while the Job runs.
