@@ -6,9 +6,9 @@ mod script;
 
 use crate::backup::check;
 use crate::files;
-use crate::goal::GoalError;
+use crate::goal::{GoalError, accounts};
 use crate::mysql::quote::QuoteError;
-use crate::mysql::{ScriptFailure, SqlError};
+use crate::mysql::{ScriptFailure, SqlError, Statement};
 use crate::settings::Settings;
 use crate::supervise::initialize::{self, InitializeError};
 use crate::supervise::reap::Reaper;
@@ -121,7 +121,20 @@ pub(crate) async fn make(scene: &Scene<'_>, origin: &Origin) -> Result<(), Begin
         Origin::Script { parts } => script::run(scene, parts).await?,
         Origin::Cluster { cluster, donors, key } => copy::from_best(scene, cluster, donors, key).await?,
     }
-    verify(scene).await
+    verify(scene, &logins(scene, origin)?).await
+}
+
+/// Statements that set the accounts of the finished data. Whoever knows passwords of the cluster that was copied shall not get
+/// in here, not even for the while that a change of passwords leaves to everybody.
+fn logins(scene: &Scene<'_>, origin: &Origin) -> Result<String, BeginError> {
+    let own = initialize::own_account(scene.settings);
+    let mut text = own.map_err(|source| BeginError::PrepareDirectory { source })?;
+    if matches!(origin, Origin::Cluster { .. }) {
+        let first = accounts::first(scene.settings, scene.config);
+        let first = first.map_err(|source| BeginError::MakeAccounts { source: Box::new(source) })?;
+        text.extend(first.statements.into_iter().map(Statement::into_script_line));
+    }
+    Ok(text)
 }
 
 /// A blank data directory. What an earlier try left is removed.
@@ -133,10 +146,8 @@ async fn blank(scene: &Scene<'_>) -> Result<(), BeginError> {
 }
 
 /// Boots what was made, with the agent's own account set anew, whatever became of it: it is the account that goes on.
-async fn verify(scene: &Scene<'_>) -> Result<(), BeginError> {
-    let account =
-        initialize::own_account(scene.settings).map_err(|source| BeginError::PrepareDirectory { source })?;
-    let server = boot(scene, &account).await?;
+async fn verify(scene: &Scene<'_>, logins: &str) -> Result<(), BeginError> {
+    let server = boot(scene, logins).await?;
     let setting_up = |source| BeginError::SetUp { source };
     let mut connection = server.door().open().await.map_err(setting_up)?;
     let (_, found) = check::identity(&mut connection).await.map_err(setting_up)?;
