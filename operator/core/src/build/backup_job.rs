@@ -27,7 +27,7 @@ const RETRIES: i32 = 3;
 /// A finished Job is kept this long, for its log. The record outlives it.
 const KEPT: Duration = Duration::from_hours(24);
 /// Longest time for storing, and for verifying: a volume of terabytes over a slow line.
-pub(super) const STORING: Duration = Duration::from_hours(24);
+const STORING: Duration = Duration::from_hours(24);
 /// Longest time for removing.
 const REMOVING: Duration = Duration::from_mins(10);
 
@@ -91,19 +91,23 @@ pub fn store_job(
     work: &BackupJob,
     encryption: Option<&BackupEncryption>,
 ) -> Job {
-    let home = JobHome {
-        cluster: Some(cluster),
-        operator_image: &cluster.settings.operator_image,
-        mysql_image: &cluster.image,
-    };
-    let mut parts = target_parts(work);
-    parts.extend(store_parts(cluster, encryption));
-    let pod = pod_spec(backup, &home, work, parts, container::member_resources(cluster));
-    job(backup, &home, names::store_job(&name(backup)), pod, STORING)
+    data_job(names::store_job(&name(backup)), backup, cluster, &cluster.image, work, encryption)
 }
 
 /// Fetches what is stored into a volume of its own, boots it there with `mysql_image`, and checks it.
 pub fn verify_job(
+    backup: &MySQLBackup,
+    cluster: &Cluster,
+    mysql_image: &str,
+    work: &BackupJob,
+    encryption: Option<&BackupEncryption>,
+) -> Job {
+    data_job(names::verify_job(&name(backup)), backup, cluster, mysql_image, work, encryption)
+}
+
+/// A Job with a volume of its own for a member's data, which goes with its Pod.
+pub(super) fn data_job(
+    name: String,
     backup: &MySQLBackup,
     cluster: &Cluster,
     mysql_image: &str,
@@ -115,7 +119,7 @@ pub fn verify_job(
     let mut parts = target_parts(work);
     parts.extend(store_parts(cluster, encryption));
     let pod = pod_spec(backup, &home, work, parts, container::member_resources(cluster));
-    job(backup, &home, names::verify_job(&name(backup)), pod, STORING)
+    job(backup, &home, name, pod, STORING)
 }
 
 /// Removes what is stored. It needs no volume and no configuration, and no cluster. What is stored on a volume is removed
@@ -143,13 +147,7 @@ fn name(backup: &MySQLBackup) -> String {
     backup.metadata.name.clone().unwrap_or_default()
 }
 
-pub(super) fn job(
-    backup: &MySQLBackup,
-    home: &JobHome<'_>,
-    name: String,
-    pod: PodSpec,
-    longest: Duration,
-) -> Job {
+fn job(backup: &MySQLBackup, home: &JobHome<'_>, name: String, pod: PodSpec, longest: Duration) -> Job {
     let labels = job_labels(backup, home);
     Job {
         metadata: ObjectMeta {
@@ -176,7 +174,7 @@ pub(super) fn job(
 /// A volume and where it is mounted.
 pub(super) type Part = (Volume, VolumeMount);
 
-pub(super) fn pod_spec(
+fn pod_spec(
     backup: &MySQLBackup,
     home: &JobHome<'_>,
     work: &BackupJob,
@@ -245,7 +243,7 @@ fn common_parts() -> Vec<Part> {
 }
 
 /// What it takes to copy a member and to boot the copy.
-pub(super) fn store_parts(cluster: &Cluster, encryption: Option<&BackupEncryption>) -> Vec<Part> {
+fn store_parts(cluster: &Cluster, encryption: Option<&BackupEncryption>) -> Vec<Part> {
     let own = &cluster.names;
     let mut parts = vec![
         (staging(cluster), volumes::mount(STAGING_VOLUME, names::VOLUME_PATH)),
@@ -270,7 +268,7 @@ pub(super) fn store_parts(cluster: &Cluster, encryption: Option<&BackupEncryptio
 }
 
 /// What it takes to reach the store.
-pub(super) fn target_parts(work: &BackupJob) -> Vec<Part> {
+fn target_parts(work: &BackupJob) -> Vec<Part> {
     let location = work.location();
     location.target.place().iter().flat_map(place_parts).collect()
 }

@@ -1,7 +1,6 @@
 //! The Job that tries an update on a copy (D15).
 
-use super::backup_job::{JobHome, STORING, job, pod_spec, store_parts, target_parts};
-use super::pod::container;
+use super::backup_job::data_job;
 use crate::backup::BackupJob;
 use crate::validate::Cluster;
 use k8s_openapi::api::batch::v1::Job;
@@ -16,13 +15,5 @@ pub fn rehearsal_job(
     work: &BackupJob,
     encryption: Option<&BackupEncryption>,
 ) -> Job {
-    let home = JobHome {
-        cluster: Some(cluster),
-        operator_image: &cluster.settings.operator_image,
-        mysql_image: &cluster.image,
-    };
-    let mut parts = target_parts(work);
-    parts.extend(store_parts(cluster, encryption));
-    let pod = pod_spec(backup, &home, work, parts, container::member_resources(cluster));
-    job(backup, &home, name, pod, STORING)
+    data_job(name, backup, cluster, &cluster.image, work, encryption)
 }
