@@ -15,6 +15,7 @@ mod fence;
 mod governor;
 mod hazards;
 mod leaving;
+mod member;
 mod passwords;
 mod rehearsal;
 mod rejoin;
