@@ -3,12 +3,12 @@
 
 use super::BackupError;
 use super::check::{self, Found};
-use crate::files;
 use crate::settings::{Settings, SettingsError};
 use crate::supervise::arguments;
 use crate::supervise::initialize::{self, InitializeError};
 use crate::supervise::output;
 use crate::supervise::reap::Reaper;
+use crate::supervise::script::Script;
 use crate::supervise::staging::{Staging, StagingError};
 use crate::vault::{Vault, VaultError};
 use crate::volume::{Role, equipped};
@@ -151,12 +151,10 @@ async fn take_settings(settings: &Settings, reaper: &Reaper) -> Result<(), Rehea
 /// Boots the copy, which upgrades its dictionary, and checks every table. Only a server that stops in order has it all on disk.
 async fn upgrade(settings: &Settings, reaper: &Reaper) -> Result<Found, RehearseError> {
     let preparing = |source| RehearseError::PrepareAccount { source };
-    let script = settings.run_path.join("rehearse.sql");
     let text = initialize::own_account(settings).map_err(preparing)?;
-    let written = files::write_private(&script, &text);
-    written.map_err(|source| preparing(InitializeError::WriteScript { source }))?;
+    let script = Script::write(settings, "rehearse.sql", &text).map_err(preparing)?;
     let upgrading = |source| RehearseError::UpgradeCopy { source };
-    let server = Staging::boot(settings, reaper, &settings.data_path, Some(&script)).await;
+    let server = Staging::boot(settings, reaper, &settings.data_path, Some(script.path())).await;
     let server = server.map_err(upgrading)?;
     let asking = |source| RehearseError::CheckCopy { source: BackupError::AskCopy { source } };
     let mut connection = server.door().open().await.map_err(asking)?;

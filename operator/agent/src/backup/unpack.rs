@@ -4,11 +4,11 @@ use super::check;
 use super::replay::{self, ReplayError, Scene};
 use crate::archive::course::{Base, Course, CourseError};
 use crate::archive::store::Store;
-use crate::files;
 use crate::mysql::SqlError;
 use crate::settings::{Settings, SettingsError};
 use crate::supervise::initialize::{self, InitializeError};
 use crate::supervise::reap::Reaper;
+use crate::supervise::script::Script;
 use crate::supervise::staging::{Staging, StagingError};
 use crate::vault::{Vault, VaultError};
 use crate::volume::{Role, equipped};
@@ -173,15 +173,11 @@ pub async fn verify(
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<PathBuf, RestoreError> {
     let preparing = |source| RestoreError::PrepareDirectory { source };
-    let script = settings.run_path.join("restore.sql");
     let text = initialize::own_account(settings).map_err(preparing)?;
-    files::write_private(&script, &text)
-        .map_err(|source| preparing(InitializeError::WriteScript { source }))?;
-    let scene = Scene { settings, reaper, data: &fetched.directory, script: &script, say };
-    let found = reach(&scene, fetched.course.as_mut()).await;
-    let removed = std::fs::remove_file(&script);
-    let found = found?;
-    removed.map_err(|source| preparing(InitializeError::WriteScript { source }))?;
+    let script = Script::write(settings, "restore.sql", &text).map_err(preparing)?;
+    let scene = Scene { settings, reaper, data: &fetched.directory, script: script.path(), say };
+    let found = reach(&scene, fetched.course.as_mut()).await?;
+    script.remove().map_err(preparing)?;
     let told = fetched.course.map_or(fetched.told, |course| course.have.to_string());
     compare(&found, &told)?;
     Ok(fetched.directory)

@@ -5,13 +5,13 @@ mod copy;
 mod script;
 
 use crate::backup::check;
-use crate::files;
 use crate::goal::{GoalError, accounts};
 use crate::mysql::quote::QuoteError;
 use crate::mysql::{ScriptFailure, SqlError, Statement};
 use crate::settings::Settings;
 use crate::supervise::initialize::{self, InitializeError};
 use crate::supervise::reap::Reaper;
+use crate::supervise::script::Script;
 use crate::supervise::staging::{Staging, StagingError};
 use porpoise_core::beginning::Origin;
 use porpoise_core::protocol::AgentConfig;
@@ -159,11 +159,10 @@ async fn verify(scene: &Scene<'_>, logins: &str) -> Result<(), BeginError> {
 
 /// A server on the new data; `script` is run before anybody gets in, and is gone afterwards.
 async fn boot(scene: &Scene<'_>, script: &str) -> Result<Staging, BeginError> {
-    let file = scene.settings.run_path.join("begin.sql");
-    let writing = |source| BeginError::PrepareDirectory { source: InitializeError::WriteScript { source } };
-    files::write_private(&file, script).map_err(writing)?;
-    let server = Staging::boot(scene.settings, scene.reaper, &scene.data, Some(&file)).await;
-    std::fs::remove_file(&file).map_err(writing)?;
+    let preparing = |source| BeginError::PrepareDirectory { source };
+    let script = Script::write(scene.settings, "begin.sql", script).map_err(preparing)?;
+    let server = Staging::boot(scene.settings, scene.reaper, &scene.data, Some(script.path())).await;
+    script.remove().map_err(preparing)?;
     server.map_err(|source| BeginError::RunServer { source })
 }
 

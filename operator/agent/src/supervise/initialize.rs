@@ -3,6 +3,7 @@
 use super::arguments;
 use super::output;
 use super::reap::Reaper;
+use super::script::Script;
 use crate::files;
 use crate::mysql::quote::{self, QuoteError, Quoted};
 use crate::mysql::statements;
@@ -78,13 +79,9 @@ pub enum InitializeError {
 pub async fn initialize(settings: &Settings, reaper: &Reaper) -> Result<(), InitializeError> {
     let building = settings.data_path.with_extension("initializing");
     remove(&building)?;
-    let script = settings.run_path.join("initialize.sql");
-    let text = script_text(settings)?;
-    files::write_private(&script, &text).map_err(|source| InitializeError::WriteScript { source })?;
-    let result = run(settings, reaper, &building, &script).await;
-    let removed = fs::remove_file(&script);
-    result?;
-    removed.map_err(|source| InitializeError::WriteScript { source })?;
+    let script = Script::write(settings, "initialize.sql", &script_text(settings)?)?;
+    run(settings, reaper, &building, script.path()).await?;
+    script.remove()?;
     fs::rename(&building, &settings.data_path)
         .and_then(|()| files::sync_parent(&settings.data_path))
         .map_err(|source| InitializeError::RenameDirectory { source })

@@ -5,11 +5,10 @@
 //! that: a mysqld that never let the agent in is read-only and serves nobody.
 
 use super::Supervisor;
-use super::initialize::{self, InitializeError};
-use crate::files;
+use super::initialize;
+use super::script::Script;
 use crate::logging;
 use crate::mysql::{Door, Meaning};
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -30,23 +29,6 @@ pub(super) struct Lockout {
 impl Lockout {
     pub(super) fn is_over(&self) {
         self.times.store(0, Ordering::SeqCst);
-    }
-}
-
-/// A script with a password in it; removed when mysqld has ended or answered.
-pub(super) struct Script(PathBuf);
-
-impl Script {
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Script {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.0) {
-            tracing::warn!(error = logging::chain(&error), "the script with the way in is left behind");
-        }
     }
 }
 
@@ -80,11 +62,8 @@ impl Supervisor {
         if !self.lockout.is_seen.swap(false, Ordering::SeqCst) {
             return Ok(None);
         }
-        let path = self.settings.run_path.join("way-in.sql");
-        let written = initialize::way_in(&self.settings).and_then(|text| {
-            files::write_private(&path, &text).map_err(|source| InitializeError::WriteScript { source })
-        });
-        written.map_err(|error| format!("cannot be given a way in: {}", logging::chain(&error)))?;
-        Ok(Some(Script(path)))
+        let script = initialize::way_in(&self.settings)
+            .and_then(|text| Script::write(&self.settings, "way-in.sql", &text));
+        script.map(Some).map_err(|error| format!("cannot be given a way in: {}", logging::chain(&error)))
     }
 }
