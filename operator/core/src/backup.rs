@@ -249,8 +249,22 @@ pub struct Manifest {
     pub completed_at: String,
     /// Encryption, if any.
     pub encryption: Option<Encrypted>,
+    /// How the archive was compressed.
+    #[serde(default)]
+    pub compression: Compression,
     /// The chunks, in order: one after the other, decrypted and decompressed, they are a tar archive of the data directory.
     pub chunks: Vec<Chunk>,
+}
+
+/// How the archive of a backup is compressed. Both read as one zstd stream, if the chunks are put one after the other.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[serde(rename_all = "camelCase")]
+pub enum Compression {
+    /// One zstd frame over all chunks, as the first versions wrote it.
+    #[default]
+    Whole,
+    /// Each chunk is a zstd frame of its own, so that several are worked on at a time.
+    Chunks,
 }
 
 /// How chunks are encrypted.

@@ -1,12 +1,13 @@
 //! Comparing a copy with the member that it was copied from, table by table, while that goes on.
 //!
 //! The member has later transactions than the copy. So a table that differs was written to meanwhile, or one of both is
-//! wrong. The member's binlog tells: it is read from the very place where the copy was consistent up to after the table was
+//! wrong. The member's binlog tells: it is read from the place where it was before the copy began up to after the table was
 //! read, and a transaction is in it before anybody can see what it wrote. Nothing is locked, and the member never waits. A
 //! table that was written to is not compared; only one that was not and differs all the same makes the backup fail (ADR 0025).
 
 use super::BackupError;
-use super::written::{self, Written};
+use super::copy::Source;
+use super::written::{self, Place, Written};
 use crate::logging;
 use crate::mysql::{Connection, Door, SqlError, statements};
 use crate::settings::Settings;
@@ -42,15 +43,41 @@ struct Sum {
 pub(super) struct Readings {
     donor: String,
     door: Door,
-    from: written::Place,
+    from: Place,
     columns: BTreeMap<Table, Vec<String>>,
     sums: BTreeMap<Table, Sum>,
 }
 
+/// Where the donor's binlog is. Nothing if it does not tell: then the copy is not compared.
+pub(super) async fn place(settings: &Settings, donor: &Donor) -> Option<Place> {
+    let asking = async {
+        let mut there = door(settings, donor).await?.open().await?;
+        let place = written::place(&mut there).await?;
+        there.close().await;
+        Ok::<_, SqlError>(place)
+    };
+    match timeout(BRIEF, asking).await {
+        Ok(Ok(Some(place))) => return Some(place),
+        Ok(Ok(None)) => tracing::warn!(donor = donor.instance, "not compared: the donor has no binlog"),
+        Ok(Err(error)) => {
+            let error = logging::chain(&error);
+            tracing::warn!(donor = donor.instance, error, "not compared: the donor does not tell its place");
+        }
+        Err(_) => tracing::warn!(donor = donor.instance, "not compared: the donor does not answer"),
+    }
+    None
+}
+
 /// Reads the tables at the donor. Nothing if that is not possible: it is no reason to have no backup.
-pub(super) async fn read(settings: &Settings, copy: &mut Connection, donor: &Donor) -> Option<Readings> {
-    match timeout(ALL + BRIEF, attempt(settings, copy, donor)).await {
-        Ok(Ok(readings)) => readings,
+pub(super) async fn read(
+    settings: &Settings,
+    copy: &mut Connection,
+    source: &Source<'_>,
+) -> Option<Readings> {
+    let donor = source.donor;
+    let from = source.before.clone()?;
+    match timeout(ALL + BRIEF, attempt(settings, copy, donor, from)).await {
+        Ok(Ok(readings)) => Some(readings),
         Ok(Err(error)) => {
             let error = logging::chain(&error);
             tracing::warn!(donor = donor.instance, error, "the copy is not compared with its donor");
@@ -67,11 +94,8 @@ async fn attempt(
     settings: &Settings,
     copy: &mut Connection,
     donor: &Donor,
-) -> Result<Option<Readings>, SqlError> {
-    let Some(from) = written::copied_at(copy).await? else {
-        tracing::warn!(donor = donor.instance, "the copy is not compared: its donor has no binlog");
-        return Ok(None);
-    };
+    from: Place,
+) -> Result<Readings, SqlError> {
     let columns = columns(copy).await?;
     let way = door(settings, donor).await?;
     let mut there = way.open().await?;
@@ -89,7 +113,7 @@ async fn attempt(
         }
     }
     there.close().await;
-    Ok(Some(Readings { donor: donor.instance.clone(), door: way, from, columns, sums }))
+    Ok(Readings { donor: donor.instance.clone(), door: way, from, columns, sums })
 }
 
 async fn door(settings: &Settings, donor: &Donor) -> Result<Door, SqlError> {

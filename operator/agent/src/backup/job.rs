@@ -42,7 +42,7 @@ pub struct JobSettings {
 
 /// Does the job, and leaves the report.
 pub async fn run(settings: JobSettings) -> Result<String, BackupError> {
-    let outcome = work(&settings).await;
+    let outcome = Box::pin(work(&settings)).await;
     let report = report(&outcome);
     let text = serde_json::to_string(&report).unwrap_or_default();
     if let Err(error) = fs::write(&settings.report_path, &text) {

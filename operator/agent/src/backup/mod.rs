@@ -20,16 +20,18 @@ pub use rehearse::RehearseError;
 
 use crate::settings::Settings;
 use crate::supervise::reap::Reaper;
-use crate::supervise::staging::Staging;
-use crate::vault::{Cargo, Vault, VaultError};
+use crate::supervise::staging::{Purpose, Staging};
+use crate::vault::{Still, Vault, VaultError};
 use crate::volume::{Local, Role, equipped, on_loopback};
 use check::Found;
+use copy::Source;
 use porpoise_core::backup::{
     About, BackupJob, Compared, Donor, JobReport, LONGEST_GTID_TEXT, Manifest, Summary, TargetSecrets,
 };
 use porpoise_core::names;
 use porpoise_crds::BackupLocation;
 use std::path::Path;
+use tokio::time::Instant;
 
 /// What is stored.
 struct Wish<'a> {
@@ -94,7 +96,10 @@ async fn mounted(location: &BackupLocation) -> Result<Option<Local>, BackupError
     local.map(Some).map_err(|source| BackupError::OpenVolume { source })
 }
 
-/// Copies, boots the copy, checks it, stores it. The boot is the verification.
+/// Copies, boots the copy, then checks and stores it at the same time. The boot is the verification.
+///
+/// The first server on the copy finishes what the donor had not and stops in order. The second one only reads, so the files
+/// that are stored meanwhile are those that are checked; that nothing wrote to them is looked at again before the manifest.
 async fn store(
     settings: &Settings,
     reaper: &Reaper,
@@ -104,26 +109,47 @@ async fn store(
     if let Some(summary) = earlier(vault, wish).await? {
         return Ok(summary);
     }
-    let donor = copy::from_best(settings, reaper, wish.donors).await?;
-    let from = wish.donors.iter().find(|one| one.instance == donor).filter(|_| wish.compare);
-    let (found, compared) = if wish.verify {
-        verify(settings, reaper, &settings.data_path, from).await?
-    } else {
-        (look(settings, reaper).await?, None)
-    };
-    tracing::info!(tables = found.tables, verified = wish.verify, "the copy is in order");
+    let storing = |source| BackupError::StoreCopy { source };
+    let source = copy::from_best(settings, reaper, wish.donors, wish.verify && wish.compare).await?;
+    recover(settings, reaper).await?;
+    let still = Still::of(&settings.data_path).map_err(storing)?;
+    let key_name = wish.key_name.map(String::as_str);
+    let uploading = vault.upload(&wish.location.path, &settings.data_path, wish.about, key_name);
+    let uploading = async { uploading.await.map_err(storing) };
+    let (uploaded, (found, compared)) = tokio::try_join!(uploading, check(settings, reaper, wish, &source))?;
+    still.confirm().map_err(storing)?;
     let summary = Summary {
         version: found.version,
-        donor,
+        donor: source.donor.instance.clone(),
         gtid_set: Some(found.gtid_set),
         tables: found.tables,
         verified: wish.verify,
         compared,
         ..Summary::default()
     };
-    let cargo = Cargo { about: wish.about.clone(), summary, key_name: wish.key_name.cloned() };
-    let stored = vault.store(&wish.location.path, &settings.data_path, &cargo).await;
-    stored.map(brief).map_err(|source| BackupError::StoreCopy { source })
+    uploaded.complete(&summary).await.map(brief).map_err(storing)
+}
+
+/// What the wish wants to be known of the copy.
+async fn check(
+    settings: &Settings,
+    reaper: &Reaper,
+    wish: &Wish<'_>,
+    source: &Source<'_>,
+) -> Result<(Found, Option<Compared>), BackupError> {
+    if wish.verify {
+        verify(settings, reaper, (Purpose::Read, &settings.data_path), Some(source)).await
+    } else {
+        Ok((look(settings, reaper).await?, None))
+    }
+}
+
+/// Boots the copy for the first time and stops it in order: from then on its files are whole without a log.
+async fn recover(settings: &Settings, reaper: &Reaper) -> Result<(), BackupError> {
+    let running = |source| BackupError::RunStaging { source };
+    let data = (Purpose::Finish, settings.data_path.as_path());
+    let server = Staging::boot(settings, reaper, data, None).await.map_err(running)?;
+    server.stop().await.map_err(running)
 }
 
 /// The measure of this very backup, if an earlier try stored it and its report was lost. Asked before anything is copied, it
@@ -147,25 +173,28 @@ fn brief(manifest: Manifest) -> Summary {
 async fn verify(
     settings: &Settings,
     reaper: &Reaper,
-    data: &Path,
-    donor: Option<&Donor>,
+    data: (Purpose, &Path),
+    source: Option<&Source<'_>>,
 ) -> Result<(Found, Option<Compared>), BackupError> {
     let running = |source| BackupError::RunStaging { source };
     let server = Staging::boot(settings, reaper, data, None).await.map_err(running)?;
     let connection = server.door().open().await;
     let mut connection = connection.map_err(|source| BackupError::AskCopy { source })?;
+    let began = Instant::now();
     // First, since the member goes on: the longer it takes, the more tables are written to.
-    let readings = match donor {
-        Some(donor) => compare::read(settings, &mut connection, donor).await,
+    let readings = match source {
+        Some(source) => compare::read(settings, &mut connection, source).await,
         None => None,
     };
     let found = check::all(&mut connection).await?;
+    tracing::info!(tables = found.tables, took_ms = began.elapsed().as_millis(), "the copy is in order");
     let compared = match readings {
         Some(readings) => Some(readings.settle(&mut connection).await?),
         None => None,
     };
     connection.close().await;
-    server.stop().await.map_err(running)?;
+    // It wrote nothing that counts.
+    server.kill().await.map_err(running)?;
     Ok((found, compared))
 }
 
@@ -174,10 +203,11 @@ async fn verify(
 async fn look(settings: &Settings, reaper: &Reaper) -> Result<Found, BackupError> {
     let running = |source| BackupError::RunStaging { source };
     let asking = |source| BackupError::AskCopy { source };
-    let server = Staging::boot(settings, reaper, &settings.data_path, None).await.map_err(running)?;
+    let data = (Purpose::Read, settings.data_path.as_path());
+    let server = Staging::boot(settings, reaper, data, None).await.map_err(running)?;
     let mut connection = server.door().open().await.map_err(asking)?;
     let (version, gtid_set) = check::identity(&mut connection).await.map_err(asking)?;
     connection.close().await;
-    server.stop().await.map_err(running)?;
+    server.kill().await.map_err(running)?;
     Ok(Found { version, gtid_set, tables: 0 })
 }

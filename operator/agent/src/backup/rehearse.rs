@@ -9,7 +9,7 @@ use crate::supervise::initialize::{self, InitializeError};
 use crate::supervise::output;
 use crate::supervise::reap::Reaper;
 use crate::supervise::script::Script;
-use crate::supervise::staging::{Staging, StagingError};
+use crate::supervise::staging::{Purpose, Staging, StagingError};
 use crate::vault::{Vault, VaultError};
 use crate::volume::{Role, equipped};
 use nix::sys::signal::Signal;
@@ -154,7 +154,8 @@ async fn upgrade(settings: &Settings, reaper: &Reaper) -> Result<Found, Rehearse
     let text = initialize::own_account(settings).map_err(preparing)?;
     let script = Script::write(settings, "rehearse.sql", &text).map_err(preparing)?;
     let upgrading = |source| RehearseError::UpgradeCopy { source };
-    let server = Staging::boot(settings, reaper, &settings.data_path, Some(script.path())).await;
+    let server =
+        Staging::boot(settings, reaper, (Purpose::Fill, &settings.data_path), Some(script.path())).await;
     let server = server.map_err(upgrading)?;
     let asking = |source| RehearseError::CheckCopy { source: BackupError::AskCopy { source } };
     let mut connection = server.door().open().await.map_err(asking)?;

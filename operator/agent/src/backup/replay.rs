@@ -7,7 +7,7 @@ use crate::mysql::quote::QuoteError;
 use crate::mysql::{Connection, SqlError, statements};
 use crate::settings::Settings;
 use crate::supervise::reap::Reaper;
-use crate::supervise::staging::{Staging, StagingError};
+use crate::supervise::staging::{Purpose, Staging, StagingError};
 use porpoise_core::gtid::{GtidError, GtidSet};
 use std::fs;
 use std::io;
@@ -116,7 +116,8 @@ pub(super) async fn replay(scene: &Scene<'_>, course: &mut Course) -> Result<(),
     let Scene { settings, reaper, data, script, say } = scene;
     let booting = |source| ReplayError::BootData { source };
     let asking = |source| ReplayError::AskServer { source };
-    let server = Staging::boot(settings, reaper, data, Some(script)).await.map_err(booting)?;
+    let server =
+        Staging::boot(settings, reaper, (Purpose::Fill, data), Some(script)).await.map_err(booting)?;
     // One connection for all of it: the account that opened it may be changed by what is applied.
     let mut connection = server.door().open().await.map_err(asking)?;
     loop {

@@ -3,6 +3,7 @@
 use super::{BackupError, unpack, verify};
 use crate::settings::Settings;
 use crate::supervise::reap::Reaper;
+use crate::supervise::staging::Purpose;
 use crate::volume::Role;
 use porpoise_core::backup::{RestoreSource, TargetSecrets};
 use porpoise_crds::BackupLocation;
@@ -21,7 +22,8 @@ pub(super) async fn check(
     let directory = unpack::verify(settings, reaper, fetched, &|words| tracing::info!("{words}")).await;
     // It is in order as a whole, and has the agent's password of today.
     let directory = directory.map_err(reading)?;
-    let (found, _) = verify(settings, reaper, &directory, None).await.map_err(as_stored)?;
+    let (found, _) =
+        verify(settings, reaper, (Purpose::Finish, &directory), None).await.map_err(as_stored)?;
     tracing::info!(tables = found.tables, "the backup is in order");
     Ok(found.tables)
 }

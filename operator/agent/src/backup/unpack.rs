@@ -9,7 +9,7 @@ use crate::settings::{Settings, SettingsError};
 use crate::supervise::initialize::{self, InitializeError};
 use crate::supervise::reap::Reaper;
 use crate::supervise::script::Script;
-use crate::supervise::staging::{Staging, StagingError};
+use crate::supervise::staging::{Purpose, Staging, StagingError};
 use crate::vault::{Vault, VaultError};
 use crate::volume::{Role, equipped};
 use porpoise_core::backup::{ARCHIVE_FOLDER, Manifest, RestorePoint, RestoreSource};
@@ -192,11 +192,13 @@ async fn reach(scene: &Scene<'_>, course: Option<&mut Course>) -> Result<String,
     let Scene { settings, reaper, data, script, say: _ } = scene;
     let booting = |source| RestoreError::BootData { source };
     let asking = |source| RestoreError::AskData { source };
-    let server = Staging::boot(settings, reaper, data, Some(script)).await.map_err(booting)?;
+    let server =
+        Staging::boot(settings, reaper, (Purpose::Finish, data), Some(script)).await.map_err(booting)?;
     let mut connection = server.door().open().await.map_err(asking)?;
     let (_, found) = check::identity(&mut connection).await.map_err(asking)?;
     connection.close().await;
-    server.stop().await.map_err(booting)?;
+    // What the script changed is in the log on disk, from where the member's own start takes it.
+    server.kill().await.map_err(booting)?;
     Ok(found)
 }
 

@@ -35,11 +35,11 @@ pub(super) struct Place {
     position: i64,
 }
 
-/// Where the donor's binlog was when the copy was consistent.
-pub(super) async fn copied_at(copy: &mut Connection) -> Result<Option<Place>, SqlError> {
-    let rows = copy.rows(statements::copied_at(), BRIEF).await?;
+/// Where a member's binlog is; nothing if it has none.
+pub(super) async fn place(member: &mut Connection) -> Result<Option<Place>, SqlError> {
+    let rows = member.rows(statements::binlog_place(), BRIEF).await?;
     let Some(row) = rows.first() else { return Ok(None) };
-    let place = row.text("file")?.zip(row.number("position")?);
+    let place = row.text("File")?.zip(row.number("Position")?);
     Ok(place.map(|(file, position)| Place { file, position: position.max(FIRST) }))
 }
 

@@ -12,7 +12,7 @@ use crate::settings::Settings;
 use crate::supervise::initialize::{self, InitializeError};
 use crate::supervise::reap::Reaper;
 use crate::supervise::script::Script;
-use crate::supervise::staging::{Staging, StagingError};
+use crate::supervise::staging::{Purpose, Staging, StagingError};
 use porpoise_core::beginning::Origin;
 use porpoise_core::protocol::AgentConfig;
 use std::path::{Path, PathBuf};
@@ -161,7 +161,8 @@ async fn verify(scene: &Scene<'_>, logins: &str) -> Result<(), BeginError> {
 async fn boot(scene: &Scene<'_>, script: &str) -> Result<Staging, BeginError> {
     let preparing = |source| BeginError::PrepareDirectory { source };
     let script = Script::write(scene.settings, "begin.sql", script).map_err(preparing)?;
-    let server = Staging::boot(scene.settings, scene.reaper, &scene.data, Some(script.path())).await;
+    let server =
+        Staging::boot(scene.settings, scene.reaper, (Purpose::Fill, &scene.data), Some(script.path())).await;
     script.remove().map_err(preparing)?;
     server.map_err(|source| BeginError::RunServer { source })
 }

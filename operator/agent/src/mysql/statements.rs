@@ -288,6 +288,24 @@ pub fn clone_from(user: &str, host: &str, port: u16, password: &str) -> Result<S
     ))
 }
 
+/// The same into a new directory beside the server's data, which stays as it is (MySQL manual, "Cloning to a Named Directory").
+pub fn clone_into(
+    user: &str,
+    host: &str,
+    port: u16,
+    password: &str,
+    into: &Path,
+) -> Result<Statement, QuoteError> {
+    let (user, host, password) = (quote::literal(user)?, quote::literal(host)?, quote::literal(password)?);
+    let into = quote::literal(&into.to_string_lossy())?;
+    Ok(Statement::new(
+        "clone_into",
+        format!(
+            "CLONE INSTANCE FROM {user}@{host}:{port} IDENTIFIED BY {password} DATA DIRECTORY = {into} REQUIRE SSL"
+        ),
+    ))
+}
+
 /// Whether a clone has begun to remove what was here.
 pub fn clone_dropped() -> Statement {
     Statement::new(

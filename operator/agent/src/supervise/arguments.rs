@@ -71,27 +71,61 @@ const STAGING: &[&str] = &[
     "--offline-mode=ON",
     "--skip-replica-start=ON",
     "--event-scheduler=OFF",
-    // A copy can only be taken of a server that has the same plugins.
-    "--plugin-load-add=semisync_source.so",
-    "--plugin-load-add=semisync_replica.so",
-    "--plugin-load-add=mysql_clone.so",
     "--persisted-globals-load=OFF",
-    "--performance-schema=ON",
     "--mysqlx=OFF",
     "--secure-file-priv=NULL",
     "--auto-generate-certs=OFF",
     // It holds little at a time, beside a member or in a Pod that is smaller than one.
     "--innodb-buffer-pool-size=128M",
+    // What was just written is read next: it is in the system's memory still.
+    "--innodb-flush-method=fsync",
+    // The member's list of pages to begin with is part of its data, and reading them serves nobody here.
+    "--innodb-buffer-pool-load-at-startup=OFF",
+    "--innodb-buffer-pool-dump-at-shutdown=OFF",
     "--server-id=4294967295",
-    // What is applied to it comes from files that are fetched again after a crash.
     "--relay-log=restore",
-    "--innodb-flush-log-at-trx-commit=0",
 ];
 
+/// What a server on data that serves nobody yet is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Writing what is fetched again after a crash.
+    Fill,
+    /// Finishing data that is to serve: however it ends, what it answered is there at the next start.
+    Finish,
+    /// Reading data that must stay as it is, byte for byte.
+    Read,
+}
+
+impl Purpose {
+    /// The performance schema takes as much memory and time to start as all the rest, and plugins add files to it; only who
+    /// fills needs them.
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Fill => &[
+                "--innodb-flush-log-at-trx-commit=0",
+                "--performance-schema=ON",
+                // A copy can only be taken of a server that has the same plugins.
+                "--plugin-load-add=semisync_source.so",
+                "--plugin-load-add=semisync_replica.so",
+                "--plugin-load-add=mysql_clone.so",
+            ],
+            Self::Finish => &["--innodb-flush-log-at-trx-commit=1", "--performance-schema=OFF"],
+            Self::Read => &["--innodb-read-only=ON", "--performance-schema=OFF"],
+        }
+    }
+}
+
 /// The command line for data that serves nobody yet.
-pub fn staging(settings: &Settings, data: &Path, socket: &Path, script: Option<&Path>) -> Vec<OsString> {
+pub fn staging(
+    settings: &Settings,
+    (purpose, data): (Purpose, &Path),
+    socket: &Path,
+    script: Option<&Path>,
+) -> Vec<OsString> {
     let mut arguments = vec![defaults(settings)];
     arguments.extend(STAGING.iter().map(OsString::from));
+    arguments.extend(purpose.arguments().iter().map(OsString::from));
     arguments.push(path("--datadir", data));
     arguments.push(path("--socket", socket));
     // Without any network there is no TLS either, and without that no login over the socket. So it listens where nobody else
@@ -100,9 +134,10 @@ pub fn staging(settings: &Settings, data: &Path, socket: &Path, script: Option<&
     arguments.push(format!("--bind-address={address}").into());
     arguments.push(format!("--port={}", settings.mysql_port.saturating_add(1)).into());
     arguments.push(path("--pid-file", &socket.with_extension("pid")));
-    arguments.push(path("--clone-ssl-cert", &settings.tls_path.join("tls.crt")));
-    arguments.push(path("--clone-ssl-key", &settings.tls_path.join("tls.key")));
-    arguments.push(path("--clone-ssl-ca", &settings.server_authority()));
+    // Only where the plugin is.
+    arguments.push(path("--loose-clone-ssl-cert", &settings.tls_path.join("tls.crt")));
+    arguments.push(path("--loose-clone-ssl-key", &settings.tls_path.join("tls.key")));
+    arguments.push(path("--loose-clone-ssl-ca", &settings.server_authority()));
     arguments.push(path("--ssl-cert", &settings.tls_path.join("tls.crt")));
     arguments.push(path("--ssl-key", &settings.tls_path.join("tls.key")));
     arguments.push(path("--ssl-ca", &settings.tls_path.join("ca.crt")));

@@ -3,6 +3,7 @@
 //! A copy that is to become a backup is booted with it, and so is a backup that is to become a member's data: what does not
 //! boot is neither.
 
+pub use super::arguments::Purpose;
 use super::output::{self, Relay};
 use super::reap::{Child, Reaper};
 use super::{arguments, lockout, socket};
@@ -15,7 +16,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// For crash recovery of a copy: what is left of the log is at most a few gigabytes.
 const BOOT: Duration = Duration::from_hours(1);
@@ -63,17 +64,17 @@ pub struct Staging {
 }
 
 impl Staging {
-    /// Starts mysqld on the directory `data` and waits until it answers. The statements of the file `script` are run before
+    /// Starts mysqld on a directory and waits until it answers. The statements of the file `script` are run before
     /// anybody gets in.
     pub async fn boot(
         settings: &Settings,
         reaper: &Reaper,
-        data: &Path,
+        (purpose, data): (Purpose, &Path),
         script: Option<&Path>,
     ) -> Result<Self, StagingError> {
         let socket = settings.run_path.join("staging.sock");
         let mut command = Command::new(&settings.mysqld);
-        command.args(arguments::staging(settings, data, &socket, script));
+        command.args(arguments::staging(settings, (purpose, data), &socket, script));
         let starting = |source| StagingError::StartServer { source };
         socket::forget_lock(&socket).map_err(starting)?;
         let child = reaper.spawn(&mut command).map_err(starting)?;
@@ -82,8 +83,16 @@ impl Staging {
         let password = settings.accounts_path.join("agent");
         let door = Door::new(&socket, &password, &names::account_user("agent"));
         let mut server = Self { reaper: reaper.clone(), pid, exit, relay, door };
+        let started = Instant::now();
         match timeout(BOOT, server.until_it_answers()).await {
-            Ok(None) => Ok(server),
+            Ok(None) => {
+                tracing::info!(
+                    ?purpose,
+                    took_ms = started.elapsed().as_millis(),
+                    "a server on the data answers"
+                );
+                Ok(server)
+            }
             Ok(Some(how)) => {
                 let last = server.last_errors().await;
                 Err(StagingError::BootCopy { how, last })
@@ -97,6 +106,16 @@ impl Staging {
         &self.door
     }
 
+    /// Ends it at once. Only for one that wrote nothing, or nothing that the next start needs more than its log for: an end in
+    /// order takes more than a second, whatever the data.
+    pub async fn kill(mut self) -> Result<(), StagingError> {
+        self.reaper.signal(self.pid, Signal::SIGKILL);
+        match timeout(STOP, &mut self.exit).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(StagingError::StopServer { how: late(), last: String::new() }),
+        }
+    }
+
     /// Waits for a server that ends by itself.
     pub async fn ended(mut self, limit: Duration) {
         let _ = timeout(limit, &mut self.exit).await;
@@ -104,12 +123,14 @@ impl Staging {
 
     /// Stops it in order, with everything on disk.
     pub async fn stop(mut self) -> Result<(), StagingError> {
+        let began = Instant::now();
         self.reaper.signal(self.pid, Signal::SIGTERM);
         let how = match timeout(STOP, &mut self.exit).await {
             Ok(how) => how.unwrap_or_else(|_| "ended unseen".into()),
-            Err(_) => format!("did not end within {STOP:?}"),
+            Err(_) => late(),
         };
         if how == "exited with status 0" {
+            tracing::info!(took_ms = began.elapsed().as_millis(), "the server on the data stopped");
             return Ok(());
         }
         let last = self.last_errors().await;
@@ -134,6 +155,10 @@ impl Staging {
             None => String::new(),
         }
     }
+}
+
+fn late() -> String {
+    format!("did not end within {STOP:?}")
 }
 
 impl Drop for Staging {

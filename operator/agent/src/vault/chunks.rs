@@ -1,20 +1,18 @@
 //! A stream cut into chunks, and their names.
 
 use porpoise_core::backup::Chunk;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use tokio::sync::mpsc::Sender;
 
-/// Size of a chunk before encryption: large enough that requests cost little, small enough to hold several in memory.
+/// Size of a chunk before compression: large enough that requests cost little, small enough to hold several in memory.
 pub(super) const CHUNK: usize = 16 << 20;
 /// Chunks of a later version may be larger, but memory has a bound.
 pub(super) const LARGEST_CHUNK: u64 = 64 << 20;
 /// Chunks that wait between two steps.
-pub(super) const WAITING: usize = 2;
-/// Chunks that are on their way to or from the store at the same time. With those that wait and the one that is being
-/// filled or emptied that makes eight in memory.
+pub(super) const WAITING: usize = 1;
+/// Chunks that are on their way to or from the store at the same time, each in memory twice while it is compressed. With
+/// the one that waits and the one that is being filled or emptied that makes ten at most.
 pub(super) const UNDER_WAY: usize = 4;
-/// What encryption adds at the end; with room for it nothing is copied.
-const TAIL: usize = 16;
 
 /// The name of a chunk: by the attempt that wrote it, so that attempts never write over each other.
 pub(super) fn name(attempt: &str, number: usize) -> String {
@@ -24,6 +22,13 @@ pub(super) fn name(attempt: &str, number: usize) -> String {
 /// Whether a name from a manifest is one that this or a later version gives.
 pub(super) fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|character| character.is_ascii_alphanumeric() || character == '-')
+}
+
+/// Whether chunks that stand alone are in the order in which one attempt wrote them. The hashes do not tell: each is in order.
+pub(super) fn are_in_order(chunks: &[Chunk]) -> bool {
+    let attempt = chunks.first().and_then(|first| first.name.rsplit_once('-')).map(|(attempt, _)| attempt);
+    let Some(attempt) = attempt else { return false };
+    chunks.iter().enumerate().all(|(number, chunk)| chunk.name == name(attempt, number))
 }
 
 /// Why a chunk from a manifest cannot be fetched, if so.
@@ -50,6 +55,22 @@ impl Cutter {
         self.next.is_closed()
     }
 
+    /// Takes at most `count` bytes of `source`, straight into the chunk. Gives how many there were.
+    pub(super) fn take_from(&mut self, source: &mut impl Read, count: u64) -> io::Result<u64> {
+        let mut left = count;
+        while left > 0 {
+            let room = (CHUNK - self.chunk.len()) as u64;
+            let taken = source.by_ref().take(left.min(room)).read_to_end(&mut self.chunk)?;
+            left -= taken as u64;
+            if self.chunk.len() == CHUNK {
+                self.hand_on()?;
+            } else if taken == 0 {
+                break;
+            }
+        }
+        Ok(count - left)
+    }
+
     /// Hands on the rest.
     pub(super) fn finish(mut self) -> io::Result<()> {
         if self.chunk.is_empty() { Ok(()) } else { self.hand_on() }
@@ -62,7 +83,7 @@ impl Cutter {
 }
 
 fn empty() -> Vec<u8> {
-    Vec::with_capacity(CHUNK + TAIL)
+    Vec::with_capacity(CHUNK)
 }
 
 impl Write for Cutter {
@@ -106,6 +127,36 @@ mod tests {
         drop(receiver);
         assert!(cutter.is_closed());
         assert!(cutter.write_all(&vec![7; CHUNK]).is_err());
+    }
+
+    #[test]
+    fn a_source_is_taken_from_as_far_as_it_goes() {
+        let (sender, mut receiver) = mpsc::channel(4);
+        let mut cutter = Cutter::new(sender);
+        cutter.write_all(&[1; 5]).unwrap();
+        let long = vec![7; CHUNK + 10];
+        assert_eq!(cutter.take_from(&mut &long[..], CHUNK as u64).unwrap(), CHUNK as u64);
+        assert_eq!(cutter.take_from(&mut &long[..3], 9).unwrap(), 3);
+        cutter.finish().unwrap();
+        let chunks: Vec<Vec<u8>> = std::iter::from_fn(|| receiver.blocking_recv()).collect();
+        assert_eq!(chunks.iter().map(Vec::len).collect::<Vec<_>>(), [CHUNK, 8]);
+        assert_eq!(chunks[0][..6], [1, 1, 1, 1, 1, 7]);
+    }
+
+    #[test]
+    fn the_order_of_chunks_is_that_of_their_numbers() {
+        let chunk = |name: String| Chunk { name, bytes: 1, sha256: String::new() };
+        let in_order = |names: &[(&str, usize)]| {
+            let chunks: Vec<Chunk> =
+                names.iter().map(|(attempt, number)| chunk(name(attempt, *number))).collect();
+            are_in_order(&chunks)
+        };
+        assert!(in_order(&[("a", 0), ("a", 1), ("a", 2)]));
+        for names in
+            [&[][..], &[("a", 1)], &[("a", 0), ("a", 2)], &[("a", 0), ("b", 1)], &[("a", 1), ("a", 0)]]
+        {
+            assert!(!in_order(names), "{names:?}");
+        }
     }
 
     #[test]

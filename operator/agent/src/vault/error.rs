@@ -189,7 +189,7 @@ pub enum VaultError {
         source: io::Error,
     },
     /// Somebody writes to what is to be stored.
-    #[error("read {path}: its size changed meanwhile; stop the server first")]
+    #[error("read {path}: it was written to meanwhile; stop the server first")]
     ReadStill {
         /// The file.
         path: PathBuf,

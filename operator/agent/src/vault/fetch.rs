@@ -1,19 +1,21 @@
 //! Fetching: several chunks at a time, in order, each checked before a byte of it is used.
 
 use super::chunks::{UNDER_WAY, WAITING};
+use super::compress::decompress;
 use super::objects::Objects;
 use super::seal::Seal;
 use super::{Vault, VaultError, manifest, unpack};
 use crate::files::sync_parent;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::path::Path as ObjectPath;
-use porpoise_core::backup::{Chunk, Manifest};
+use porpoise_core::backup::{Chunk, Compression, Manifest};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// Between the name of the directory and what tells attempts apart.
@@ -22,8 +24,12 @@ const PARTIAL: &str = ".partial-";
 pub(super) async fn fetch(vault: &Vault, folder: &str, into: &Path) -> Result<Manifest, VaultError> {
     let manifest = manifest::read(&vault.objects, folder).await?;
     let seal = Seal::of(&manifest.about, manifest.encryption.as_ref(), &vault.keys)?;
-    let download =
-        Arc::new(Download { objects: vault.objects.clone(), folder: manifest::folder_path(folder)?, seal });
+    let download = Arc::new(Download {
+        objects: vault.objects.clone(),
+        folder: manifest::folder_path(folder)?,
+        seal,
+        compression: manifest.compression,
+    });
     let partial = blocking("prepare the directory", {
         let into = into.to_owned();
         move || prepare(&into)
@@ -33,15 +39,20 @@ pub(super) async fn fetch(vault: &Vault, folder: &str, into: &Path) -> Result<Ma
     let (sender, receiver) = mpsc::channel(WAITING);
     let unpacking = spawn_blocking({
         let (partial, into) = (partial.clone(), into.to_owned());
-        let data_bytes = manifest.summary.data_bytes;
-        move || unpack_to(receiver, data_bytes, &partial, &into)
+        let about = (manifest.compression, manifest.summary.data_bytes);
+        move || unpack_to(receiver, about, &partial, &into)
     });
+    let began = Instant::now();
     let downloaded = download.everything(&manifest.chunks, sender).await;
+    tracing::info!(took_ms = began.elapsed().as_millis(), "all chunks are fetched");
     // It ends soon either way: nothing more is sent. What failed first is what the other failed by.
     let unpacked = unpacking.await.unwrap_or(Err(VaultError::AwaitStep { step: "unpack" }));
     match (downloaded, unpacked) {
         (Err(error), _) | (Ok(()), Err(error)) => Err(error),
-        (Ok(()), Ok(())) => Ok(manifest),
+        (Ok(()), Ok(())) => {
+            tracing::info!(took_ms = began.elapsed().as_millis(), "the data is written and durable");
+            Ok(manifest)
+        }
     }
 }
 
@@ -49,10 +60,11 @@ struct Download {
     objects: Objects,
     folder: ObjectPath,
     seal: Seal,
+    compression: Compression,
 }
 
 impl Download {
-    /// Sends all chunks on, opened and in order. Ends early, without an error, when nobody takes them any more.
+    /// Sends all chunks on, opened, decompressed where each stands alone, and in order. Ends early, without an error, when nobody takes them any more.
     async fn everything(self: &Arc<Self>, chunks: &[Chunk], next: Sender<Vec<u8>>) -> Result<(), VaultError> {
         let mut arriving =
             stream::iter(chunks.to_vec()).map(|chunk| self.clone().get(chunk)).buffered(UNDER_WAY);
@@ -68,7 +80,14 @@ impl Download {
         let path = self.folder.clone().join(entry.name.as_str());
         let stored = self.objects.get(&path, entry.bytes).await?;
         let stored = stored.ok_or_else(|| VaultError::MissingChunk { chunk: entry.name.clone() })?;
-        blocking("decrypt a chunk", move || self.seal.open(&entry, stored)).await
+        let open = move || {
+            let opened = self.seal.open(&entry, stored)?;
+            match self.compression {
+                Compression::Whole => Ok(opened),
+                Compression::Chunks => decompress(&entry, &opened),
+            }
+        };
+        blocking("open a chunk", open).await
     }
 }
 
@@ -105,11 +124,11 @@ fn prepare(into: &Path) -> Result<PathBuf, VaultError> {
 /// Unpacks beside `into`, and only what is whole and synced gets the name.
 fn unpack_to(
     chunks: mpsc::Receiver<Vec<u8>>,
-    data_bytes: u64,
+    (compression, data_bytes): (Compression, u64),
     partial: &Path,
     into: &Path,
 ) -> Result<(), VaultError> {
-    let finished = unpack::unpack(chunks, partial).and_then(|found| {
+    let finished = unpack::unpack(chunks, compression, partial).and_then(|found| {
         if found != data_bytes {
             let reason = format!("it holds {found} bytes instead of {data_bytes}");
             return Err(VaultError::UnpackArchive { reason });

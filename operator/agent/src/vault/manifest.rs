@@ -4,7 +4,7 @@ use super::VaultError;
 use super::chunks;
 use super::objects::{Created, Objects};
 use object_store::path::Path;
-use porpoise_core::backup::{MANIFEST, MANIFEST_FORMAT, Manifest};
+use porpoise_core::backup::{Compression, MANIFEST, MANIFEST_FORMAT, Manifest};
 use serde::Deserialize;
 
 /// Enough for the chunks of 10 TB; beyond it is no manifest.
@@ -72,6 +72,9 @@ fn understand(folder: &str, text: &[u8]) -> Result<Manifest, VaultError> {
     let manifest: Manifest = serde_json::from_slice(text).map_err(|error| wrong(error.to_string()))?;
     if manifest.chunks.is_empty() {
         return Err(wrong("it names no chunks".to_owned()));
+    }
+    if manifest.compression == Compression::Chunks && !chunks::are_in_order(&manifest.chunks) {
+        return Err(wrong("its chunks are not in the order of their numbers".to_owned()));
     }
     match manifest.chunks.iter().find_map(chunks::fault) {
         Some(fault) => Err(wrong(fault.to_owned())),

@@ -1,11 +1,13 @@
 //! The vault: a directory (a stopped mysqld's data) as a backup in an object store, there and back.
 //!
 //! `target` opens the store; `names` looks names up; `objects` are the calls to it, each within a limit.
-//! `store`: `pack` reads the directory and makes chunks, `seal` encrypts and hashes them, `pace` bounds the bandwidth,
-//! `manifest` comes last.
-//! `fetch`: chunks in order, hash first, `seal` opens them, `unpack` writes and syncs. `remove`: the manifest first.
+//! `store`: `pack` reads the directory and makes chunks, `compress` and `seal` compress, encrypt and hash them, several at a
+//! time, `pace` bounds the bandwidth, `still` proves that nobody wrote meanwhile, `manifest` comes last.
+//! `fetch`: several chunks at a time, hash first, `seal` opens them, `unpack` writes in their order and `sync` makes it
+//! durable meanwhile. `remove`: the manifest first.
 
 mod chunks;
+mod compress;
 mod error;
 mod fetch;
 mod manifest;
@@ -15,11 +17,15 @@ mod pace;
 mod pack;
 mod remove;
 mod seal;
+mod still;
 mod store;
+mod sync;
 mod target;
 mod unpack;
 
 pub use error::VaultError;
+pub use still::Still;
+pub use store::Uploaded;
 pub use target::Patience;
 
 // The archive of the binlog lies in the same store, in objects of its own form.
@@ -91,12 +97,28 @@ impl Vault {
         &self.keys
     }
 
+    /// Stores all that is in a directory that nobody writes to, under the name `folder`. It is no backup before it is completed.
+    ///
+    /// # Errors
+    /// `BackupExists` when the folder holds a whole backup.
+    pub async fn upload(
+        &self,
+        folder: &str,
+        directory: &Path,
+        about: &About,
+        key_name: Option<&str>,
+    ) -> Result<Uploaded, VaultError> {
+        let seal = Seal::new(about, key_name, &self.keys)?;
+        store::upload(self, folder, directory, about, seal).await
+    }
+
     /// Stores a directory that nobody writes to as the backup `folder`. What an earlier attempt left there is removed.
     ///
     /// # Errors
     /// `BackupExists` when the folder holds a whole backup. After any error there is no manifest of this call.
     pub async fn store(&self, folder: &str, directory: &Path, cargo: &Cargo) -> Result<Manifest, VaultError> {
-        store::store(self, folder, directory, cargo).await
+        let Cargo { about, summary, key_name } = cargo;
+        self.upload(folder, directory, about, key_name.as_deref()).await?.complete(summary).await
     }
 
     /// What a backup says about itself.

@@ -1,41 +1,56 @@
-//! A directory as a compressed archive, in chunks. Runs on a thread that may block.
+//! A directory as an archive, in chunks. Runs on a thread that may block.
 
 use super::VaultError;
 use super::chunks::Cutter;
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Component, Path, PathBuf};
 use tar::{Builder, EntryType, Header};
 use tokio::sync::mpsc::Sender;
-use zstd::stream::write::Encoder;
 
-/// Fastest: the network is to be the bound. On the thread that reads: with a thread of its own for compression, storing was
-/// no faster on two cores than the measurement's own noise (tests/vault/speed.rs).
-const LEVEL: i32 = 1;
+/// Files are padded to whole blocks. Source: POSIX, "ustar Interchange Format".
+const BLOCK: u64 = 512;
 
-type Archive = Builder<Encoder<'static, Cutter>>;
+type Archive = Builder<Cutter>;
 
 /// Sends the directory's archive in chunks; returns the size of the data in bytes. Ends soon after nobody takes chunks.
 pub(super) fn pack(directory: &Path, next: Sender<Vec<u8>>) -> Result<u64, VaultError> {
-    let mut archive =
-        Builder::new(encoder(Cutter::new(next)).map_err(|source| VaultError::Compress { source })?);
+    let mut archive = Builder::new(Cutter::new(next));
     let bytes = append_all(&mut archive, directory)?;
-    let finished = archive.into_inner().and_then(Encoder::finish).and_then(Cutter::finish);
-    finished.map(|()| bytes).map_err(|source| VaultError::Compress { source })
+    // It only fails when nobody takes chunks any more.
+    let finished = archive.into_inner().and_then(Cutter::finish);
+    finished.map(|()| bytes).map_err(|_| VaultError::AwaitStep { step: "take chunks" })
 }
 
-fn encoder(cutter: Cutter) -> io::Result<Encoder<'static, Cutter>> {
-    let mut encoder = Encoder::new(cutter, LEVEL)?;
-    encoder.include_checksum(true)?;
-    Ok(encoder)
-}
-
-/// In the order of names, so that the same data makes the same archive.
 fn append_all(archive: &mut Archive, root: &Path) -> Result<u64, VaultError> {
     let mut bytes = 0;
+    walk(root, |name, metadata| {
+        let path = root.join(name);
+        let kind = metadata.file_type();
+        if kind.is_dir() {
+            let read = |source| VaultError::ReadFile { path, source };
+            append_directory(archive, name, metadata).map_err(read)
+        } else if kind.is_file() {
+            bytes += append_file(archive, name, &path)?;
+            Ok(())
+        } else if kind.is_symlink() {
+            append_link(archive, name, &path, metadata)
+        } else {
+            Err(VaultError::StoreEntry { path })
+        }
+    })?;
+    Ok(bytes)
+}
+
+/// Visits all that a backup takes, by its path from the root, in the order of names, so that the same data makes the same
+/// archive. A directory comes before what is in it.
+pub(super) fn walk(
+    root: &Path,
+    mut visit: impl FnMut(&Path, &Metadata) -> Result<(), VaultError>,
+) -> Result<(), VaultError> {
     let mut left = children(root, Path::new(""))?;
     while let Some(name) = left.pop() {
         let path = root.join(&name);
@@ -44,19 +59,12 @@ fn append_all(archive: &mut Archive, root: &Path) -> Result<u64, VaultError> {
         if is_left_out(&name, &metadata) {
             continue;
         }
-        let kind = metadata.file_type();
-        if kind.is_dir() {
-            append_directory(archive, &name, &metadata).map_err(read)?;
+        visit(&name, &metadata)?;
+        if metadata.is_dir() {
             left.extend(children(root, &name)?);
-        } else if kind.is_file() {
-            bytes += append_file(archive, &name, &path)?;
-        } else if kind.is_symlink() {
-            append_link(archive, &name, &path, &metadata)?;
-        } else {
-            return Err(VaultError::StoreEntry { path });
         }
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// What is in a directory, by its path from the root, last first.
@@ -77,22 +85,37 @@ fn append_directory(archive: &mut Archive, name: &Path, metadata: &Metadata) -> 
 
 fn append_file(archive: &mut Archive, name: &Path, path: &Path) -> Result<u64, VaultError> {
     let read = |source| VaultError::ReadFile { path: path.to_owned(), source };
-    let file = File::open(path).map_err(read)?;
+    let mut file = File::open(path).map_err(read)?;
     let metadata = file.metadata().map_err(read)?;
     let size = metadata.len();
-    let mut counted = Counted { inner: file.take(size), bytes: 0 };
     let mut header = header(&metadata, EntryType::Regular, size);
-    let appended = archive.append_data(&mut header, name, &mut counted);
-    if archive.get_ref().get_ref().is_closed() {
+    let copied = append_content(archive, &mut header, name, &mut file);
+    if archive.get_ref().is_closed() {
         return Err(VaultError::AwaitStep { step: "take chunks" });
     }
-    appended.map_err(read)?;
-    let now = counted.inner.get_ref().metadata().map_err(read)?.len();
-    if counted.bytes == size && now == size {
+    let copied = copied.map_err(read)?;
+    let now = file.metadata().map_err(read)?.len();
+    if copied == size && now == size {
         Ok(size)
     } else {
         Err(VaultError::ReadStill { path: path.to_owned() })
     }
+}
+
+/// Large files go into the chunks without a detour: the archive's library copies little by little. Gives how many bytes of
+/// the file there were.
+fn append_content(
+    archive: &mut Archive,
+    header: &mut Header,
+    name: &Path,
+    file: &mut File,
+) -> io::Result<u64> {
+    let size = header.size()?;
+    archive.append_data(header, name, io::empty())?;
+    let copied = archive.get_mut().take_from(file, size)?;
+    let padding = size.next_multiple_of(BLOCK) - copied;
+    archive.get_mut().take_from(&mut io::repeat(0), padding)?;
+    Ok(copied)
 }
 
 fn append_link(
@@ -145,7 +168,8 @@ fn is_left_out(name: &Path, metadata: &Metadata) -> bool {
     let name = name.as_os_str();
     let kind = metadata.file_type();
     if kind.is_dir() {
-        return name == OsStr::new("#innodb_temp");
+        // Of a clone only the account of it is left after the first boot, and each boot writes that anew.
+        return name == OsStr::new("#innodb_temp") || name == OsStr::new("#clone");
     }
     kind.is_socket() || kind.is_fifo() || is_left_out_file(name.as_bytes())
 }
@@ -156,23 +180,12 @@ fn is_left_out_file(name: &[u8]) -> bool {
         return false;
     }
     name == b"auto.cnf"
+        || name == b"ibtmp1"
         || name.starts_with(b"binlog.")
         || name.starts_with(b"relay")
+        // The relay log of the servers on the copy: one of a replica begins a new one at each start.
+        || name.starts_with(b"restore.")
         || ends(&[".pem", ".pid", ".log", ".err", ".sock", ".sock.lock"])
-}
-
-/// Counts what was read.
-struct Counted<R> {
-    inner: R,
-    bytes: u64,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.bytes += count as u64;
-        Ok(count)
-    }
 }
 
 #[cfg(test)]
@@ -183,11 +196,13 @@ mod tests {
     fn left_out_is_what_a_new_server_makes_itself() {
         for name in [
             "auto.cnf",
+            "ibtmp1",
             "ca.pem",
             "binlog.000001",
             "binlog.index",
             "relay.000002",
             "relay-clone.index",
+            "restore.index",
             "mysqld.pid",
             "slow.log",
             "host.err",
@@ -199,6 +214,7 @@ mod tests {
         }
         for name in [
             "relay.ibd",
+            "restore.ibd",
             "binlog.ibd",
             "undo_1_trunc.log",
             "ibdata1",

@@ -1,29 +1,38 @@
 //! Storing: chunks as they come, several at a time, and the manifest when all of them are there.
 
 use super::chunks::{self, UNDER_WAY, WAITING};
+use super::compress::compress;
 use super::objects::Objects;
 use super::pace::Pace;
 use super::seal::Seal;
-use super::{Cargo, Vault, VaultError, manifest, pack};
+use super::{Vault, VaultError, manifest, pack};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use object_store::path::Path as ObjectPath;
-use porpoise_core::backup::{Chunk, MANIFEST, MANIFEST_FORMAT, Manifest, Summary};
+use porpoise_core::backup::{About, Chunk, Compression, MANIFEST, MANIFEST_FORMAT, Manifest, Summary};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 use uuid::Uuid;
 
-pub(super) async fn store(
+/// All chunks of a directory, in the store. Not a backup before [`Uploaded::complete`]: without a manifest nobody finds them.
+pub struct Uploaded {
+    upload: Arc<Upload>,
+    folder: String,
+    chunks: Vec<Chunk>,
+    data_bytes: u64,
+}
+
+pub(super) async fn upload(
     vault: &Vault,
     folder: &str,
     directory: &Path,
-    cargo: &Cargo,
-) -> Result<Manifest, VaultError> {
-    let Cargo { about, summary, key_name } = cargo;
-    let seal = Seal::new(about, key_name.as_deref(), &vault.keys)?;
+    about: &About,
+    seal: Seal,
+) -> Result<Uploaded, VaultError> {
     if manifest::exists(&vault.objects, folder).await? {
         return Err(VaultError::BackupExists { folder: folder.to_owned() });
     }
@@ -31,22 +40,42 @@ pub(super) async fn store(
         objects: vault.objects.clone(),
         folder: manifest::folder_path(folder)?,
         attempt: Uuid::new_v4().simple().to_string(),
+        about: about.clone(),
         seal,
         pace: vault.pace.clone(),
     });
+    let began = Instant::now();
     let (chunks, data_bytes) = upload.everything(directory).await?;
-    let stored_bytes = chunks.iter().map(|chunk| chunk.bytes).sum();
-    let manifest = Manifest {
-        format: MANIFEST_FORMAT,
-        about: about.clone(),
-        summary: Summary { data_bytes, stored_bytes, ..summary.clone() },
-        completed_at: Timestamp::now().to_string(),
-        encryption: upload.seal.encrypted(),
-        chunks,
-    };
-    manifest::write(&vault.objects, folder, &manifest).await?;
-    upload.tidy(&manifest.chunks).await;
-    Ok(manifest)
+    tracing::info!(
+        data_bytes,
+        chunks = chunks.len(),
+        took_ms = began.elapsed().as_millis(),
+        "all chunks are stored"
+    );
+    Ok(Uploaded { upload, folder: folder.to_owned(), chunks, data_bytes })
+}
+
+impl Uploaded {
+    /// Makes the chunks a backup. Both sizes of the summary are filled in.
+    ///
+    /// # Errors
+    /// `BackupExists` when the folder holds a whole backup meanwhile.
+    pub async fn complete(self, summary: &Summary) -> Result<Manifest, VaultError> {
+        let Self { upload, folder, chunks, data_bytes } = self;
+        let stored_bytes = chunks.iter().map(|chunk| chunk.bytes).sum();
+        let manifest = Manifest {
+            format: MANIFEST_FORMAT,
+            about: upload.about.clone(),
+            summary: Summary { data_bytes, stored_bytes, ..summary.clone() },
+            completed_at: Timestamp::now().to_string(),
+            encryption: upload.seal.encrypted(),
+            compression: Compression::Chunks,
+            chunks,
+        };
+        manifest::write(&upload.objects, &folder, &manifest).await?;
+        upload.tidy(&manifest.chunks).await;
+        Ok(manifest)
+    }
 }
 
 /// One attempt.
@@ -54,6 +83,7 @@ struct Upload {
     objects: Objects,
     folder: ObjectPath,
     attempt: String,
+    about: About,
     seal: Seal,
     pace: Pace,
 }
@@ -78,8 +108,8 @@ impl Upload {
     async fn send(self: Arc<Self>, number: usize, chunk: Vec<u8>) -> Result<Chunk, VaultError> {
         let name = chunks::name(&self.attempt, number);
         let upload = self.clone();
-        let sealing = spawn_blocking(move || upload.seal.close(name, chunk));
-        let sealed = sealing.await.map_err(|_| VaultError::AwaitStep { step: "encrypt a chunk" })??;
+        let sealing = spawn_blocking(move || upload.seal.close(name, compress(&chunk)?));
+        let sealed = sealing.await.map_err(|_| VaultError::AwaitStep { step: "compress a chunk" })??;
         self.pace.wait(sealed.entry.bytes).await;
         self.objects.put(&self.folder.clone().join(sealed.entry.name.as_str()), sealed.parts).await?;
         Ok(sealed.entry)

@@ -3,59 +3,150 @@
 
 use super::VaultError;
 use super::pack::stays_inside;
+use super::sync::{Syncer, sync_directories};
+use porpoise_core::backup::Compression;
 use std::error::Error;
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, BufRead, Read};
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, BufRead, Read, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Component, Path, PathBuf};
 use tar::{Archive, Entry, EntryType};
 use tokio::sync::mpsc::Receiver;
 use zstd::stream::read::Decoder;
 
+/// What is read and written at a time.
+const PIECE: usize = 1 << 20;
+/// After so many bytes of a file the disk begins with it.
+const SYNC_EACH: u64 = 64 << 20;
+
 /// Writes what the chunks hold into the new directory `into` and syncs it; returns the size of the data in bytes.
-pub(super) fn unpack(chunks: Receiver<Vec<u8>>, into: &Path) -> Result<u64, VaultError> {
+pub(super) fn unpack(
+    chunks: Receiver<Vec<u8>>,
+    compression: Compression,
+    into: &Path,
+) -> Result<u64, VaultError> {
     DirBuilder::new().mode(0o750).create(into).map_err(|source| write_error(into, source))?;
     let chunks = Chunks { coming: chunks, current: Vec::new(), taken: 0 };
-    let decoder = Decoder::with_buffer(chunks).map_err(|error| broken(&error))?;
-    let mut archive = Archive::new(Watched(decoder));
-    let bytes = unpack_all(&mut archive, into)?;
-    // The rest is padding; reading it makes the checksum at the very end count.
-    io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(|error| broken(&error))?;
-    sync_all(into)?;
+    let stream: Box<dyn Read> = match compression {
+        Compression::Whole => Box::new(Decoder::with_buffer(chunks).map_err(|error| broken(&error))?),
+        Compression::Chunks => Box::new(chunks),
+    };
+    let mut writer = Writer::new(into)?;
+    let mut archive = Archive::new(Watched(stream));
+    let bytes = unpack_all(&mut archive, &mut writer);
+    let synced = writer.syncer.finish();
+    // A sync that failed ended the rest too.
+    let bytes = synced.and(bytes)?;
+    // The rest is the mark of the end and padding; reading it makes a checksum at the very end count.
+    let rest = io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(|error| broken(&error))?;
+    if rest == 0 {
+        return Err(VaultError::UnpackArchive { reason: "its end is missing".to_owned() });
+    }
+    sync_directories(into)?;
     Ok(bytes)
 }
 
-type Stream = Watched<Decoder<'static, Chunks>>;
+type Stream = Watched<Box<dyn Read>>;
 
-fn unpack_all(archive: &mut Archive<Stream>, into: &Path) -> Result<u64, VaultError> {
+fn unpack_all(archive: &mut Archive<Stream>, writer: &mut Writer) -> Result<u64, VaultError> {
     let mut bytes = 0;
     for entry in archive.entries().map_err(|error| broken(&error))? {
         let mut entry = entry.map_err(|error| broken(&error))?;
-        bytes += unpack_entry(&mut entry, into)?;
+        bytes += unpack_entry(&mut entry, writer)?;
     }
     Ok(bytes)
 }
 
-fn unpack_entry(entry: &mut Entry<'_, Stream>, into: &Path) -> Result<u64, VaultError> {
+fn unpack_entry(entry: &mut Entry<'_, Stream>, writer: &mut Writer) -> Result<u64, VaultError> {
     let name = entry.path().map_err(|error| broken(&error))?.into_owned();
-    let strange = |what: &str| VaultError::UnpackArchive { reason: format!("{} {what}", name.display()) };
     match entry.header().entry_type() {
-        EntryType::Regular | EntryType::Directory => {}
+        EntryType::Regular => return writer.write(entry, &name),
+        EntryType::Directory => {}
         EntryType::Symlink => {
             let target = entry.link_name().map_err(|error| broken(&error))?.unwrap_or_default();
             if !stays_inside(&name, &target) {
-                return Err(strange("leads outside"));
+                return Err(strange(&name, "leads outside"));
             }
         }
-        _ => return Err(strange("is neither file nor directory nor link")),
+        _ => return Err(strange(&name, "is neither file nor directory nor link")),
     }
-    let size = entry.size();
-    let unpacked = entry.unpack_in(into);
-    match unpacked {
-        Ok(true) => Ok(size),
-        Ok(false) => Err(strange("leads outside")),
-        Err(error) => Err(blame(error, &into.join(name))),
+    match entry.unpack_in(&writer.root) {
+        Ok(true) => Ok(0),
+        Ok(false) => Err(strange(&name, "leads outside")),
+        Err(error) => Err(blame(error, &writer.root.join(name))),
     }
+}
+
+/// Writes files, in large pieces, and has them synced meanwhile.
+struct Writer {
+    /// Without links.
+    root: PathBuf,
+    piece: Vec<u8>,
+    syncer: Syncer,
+}
+
+impl Writer {
+    fn new(into: &Path) -> Result<Self, VaultError> {
+        let failed = |source| write_error(into, source);
+        let root = into.canonicalize().map_err(failed)?;
+        Ok(Self { root, piece: vec![0; PIECE], syncer: Syncer::start().map_err(failed)? })
+    }
+
+    fn write(&mut self, entry: &mut Entry<'_, Stream>, name: &Path) -> Result<u64, VaultError> {
+        let path = self.place(name)?;
+        let failed = |source| write_error(&path, source);
+        let mode = entry.header().mode().map_err(|error| broken(&error))? & 0o777;
+        // A link in its place is never followed.
+        let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path).map_err(failed)?;
+        file.set_permissions(Permissions::from_mode(mode)).map_err(failed)?;
+        let size = entry.size();
+        let written = self.copy(entry, &path, &file)?;
+        self.sync(&path, file)?;
+        if written == size { Ok(size) } else { Err(strange(name, "ends too soon")) }
+    }
+
+    /// Where a file goes: its directory is there, below the root, whatever links lead there.
+    fn place(&self, name: &Path) -> Result<PathBuf, VaultError> {
+        let is_plain = name.components().all(|part| matches!(part, Component::Normal(_)));
+        let (Some(last), Some(parent), true) = (name.file_name(), name.parent(), is_plain) else {
+            return Err(strange(name, "leads outside"));
+        };
+        let parent = self.root.join(parent);
+        let parent = parent.canonicalize().map_err(|source| write_error(&parent, source))?;
+        if !parent.starts_with(&self.root) {
+            return Err(strange(name, "leads outside"));
+        }
+        Ok(parent.join(last))
+    }
+
+    fn copy(&mut self, entry: &mut impl Read, path: &Path, mut file: &File) -> Result<u64, VaultError> {
+        let failed = |source| write_error(path, source);
+        let (mut written, mut synced) = (0, 0);
+        loop {
+            let count = entry.read(&mut self.piece).map_err(|error| broken(&error))?;
+            let Some(piece) = self.piece.get(..count).filter(|piece| !piece.is_empty()) else {
+                return Ok(written);
+            };
+            file.write_all(piece).map_err(failed)?;
+            written += count as u64;
+            if written - synced >= SYNC_EACH {
+                synced = written;
+                self.sync(path, file.try_clone().map_err(failed)?)?;
+            }
+        }
+    }
+
+    fn sync(&self, path: &Path, file: File) -> Result<(), VaultError> {
+        if self.syncer.hand(path, file) {
+            Ok(())
+        } else {
+            Err(VaultError::AwaitStep { step: "sync the data" })
+        }
+    }
+}
+
+fn strange(name: &Path, what: &str) -> VaultError {
+    VaultError::UnpackArchive { reason: format!("{} {what}", name.display()) }
 }
 
 /// Whether what was read or what was written is to blame: the archive's library wraps both alike.
@@ -80,27 +171,6 @@ fn broken(error: &io::Error) -> VaultError {
 
 fn write_error(path: &Path, source: io::Error) -> VaultError {
     VaultError::WriteFile { path: path.to_owned(), source }
-}
-
-/// Makes files and directories durable, the inner ones first.
-fn sync_all(directory: &Path) -> Result<(), VaultError> {
-    let failed = |source| write_error(directory, source);
-    for entry in fs::read_dir(directory).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let kind = entry.file_type().map_err(failed)?;
-        let path = entry.path();
-        if kind.is_dir() {
-            sync_all(&path)?;
-        } else if kind.is_file() {
-            sync(&path)?;
-        }
-    }
-    sync(directory)
-}
-
-/// Makes one of them durable.
-pub(super) fn sync(path: &Path) -> Result<(), VaultError> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(|source| write_error(path, source))
 }
 
 /// Chunks one after the other as bytes; ends when no more are sent.

@@ -135,6 +135,20 @@ async fn swapped_chunks_with_a_manifest_to_match_do_not_open() {
     assert!(matches!(&error, VaultError::DecryptChunk { chunk, .. } if *chunk == stored.name(1)), "{error}");
 }
 
+/// Each chunk opens by itself, so their order is a thing of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_with_chunks_in_another_order_is_refused() {
+    for key_name in [None, Some("first")] {
+        let stored = Stored::new(key_name).await;
+        stored.edit(|manifest| manifest["chunks"].as_array_mut().unwrap().swap(1, 2));
+        let error = stored.error().await;
+        assert!(
+            matches!(&error, VaultError::UnderstandManifest { reason, .. } if reason.contains("order")),
+            "{error}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manifest_that_lacks_chunks_is_no_whole_backup() {
     for key_name in [None, Some("first")] {

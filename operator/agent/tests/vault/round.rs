@@ -4,6 +4,7 @@ use crate::server::{FOLDER, LONG, Server, cargo};
 use crate::tree;
 use porpoise_agent::vault::{Cargo, VaultError};
 use porpoise_core::backup::{About, MANIFEST};
+use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::num::NonZeroU64;
 use std::os::unix::net::UnixListener;
@@ -123,6 +124,33 @@ async fn until_there_are_objects(server: &Server) {
     }
 }
 
+/// One stream over all chunks, which only reading them one after the other opens.
+#[tokio::test(flavor = "multi_thread")]
+async fn a29_a_backup_of_the_first_versions_is_read() {
+    let server = Server::new();
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    tree::everything(from.path());
+    let vault = server.vault();
+    let stored = vault.store(FOLDER, from.path(), &cargo(None)).await.unwrap();
+    let folder = server.folder(FOLDER);
+    let frames = stored.chunks.iter().map(|chunk| fs::read(folder.join(&chunk.name)).unwrap());
+    let archive = zstd::stream::decode_all(&frames.collect::<Vec<_>>().concat()[..]).unwrap();
+    let whole = zstd::stream::encode_all(&archive[..], 1).unwrap();
+    let mut manifest = serde_json::to_value(&stored).unwrap();
+    let chunks = whole.chunks(5 << 20).enumerate().map(|(number, bytes)| {
+        let name = format!("former-{number:08}");
+        fs::write(folder.join(&name), bytes).unwrap();
+        let hash = hex(&Sha256::digest(bytes));
+        serde_json::json!({"name": name, "bytes": bytes.len(), "sha256": hash})
+    });
+    manifest["chunks"] = chunks.collect();
+    manifest.as_object_mut().unwrap().remove("compression").unwrap();
+    fs::write(folder.join(MANIFEST), manifest.to_string()).unwrap();
+    let into = to.path().join("data");
+    vault.fetch(FOLDER, &into).await.unwrap();
+    tree::assert_same(from.path(), &into);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_attempts_at_once_one_wins_and_is_whole() {
     let server = Server::new();
@@ -196,4 +224,8 @@ async fn a_bound_on_the_bandwidth_is_kept() {
         "{:?}",
         begun.elapsed()
     );
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }

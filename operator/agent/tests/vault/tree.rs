@@ -63,6 +63,8 @@ pub const LEFT_OUT: &[&str] = &[
     "host.pid",
     "slow.log",
     "#innodb_temp/temp_1.ibt",
+    "#clone/#view_status",
+    "ibtmp1",
 ];
 
 /// What a directory holds: kind, mode and content by path.

@@ -5,13 +5,9 @@ use crate::mysql::quote::{self, QuoteError};
 use porpoise_core::names::PRIVATE_SCHEMA;
 use std::time::Duration;
 
-/// Where the donor's binlog was when the copy was consistent (MySQL manual, "The `clone_status` Table").
-pub fn copied_at() -> Statement {
-    Statement::new(
-        "copied_at",
-        "SELECT BINLOG_FILE AS file, CAST(BINLOG_POSITION AS SIGNED) AS position \
-         FROM performance_schema.clone_status WHERE STATE = 'Completed' AND BINLOG_FILE <> ''",
-    )
+/// Where the binlog is (MySQL manual, "SHOW BINARY LOG STATUS Statement").
+pub fn binlog_place() -> Statement {
+    Statement::new("binlog_place", "SHOW BINARY LOG STATUS")
 }
 
 /// Tables of the users, column by column. Those of the server differ from server to server.
