@@ -31,38 +31,42 @@ pub async fn archive_delay(seconds: usize) -> Result<Case> {
     Ok(Case { name: "archive-delay", samples: Samples(delays(&text)), more, ..Case::default() })
 }
 
-/// A backup and a restore of so many mebibytes.
+/// A backup and restores of so many mebibytes.
 pub async fn backup_and_restore(mebibytes: usize) -> Result<Case> {
     let text = measure("speed::backup_and_restore", &[("PORPOISE_MEBIBYTES", mebibytes)]).await?;
-    let one = |name: &str| -> Result<u64> {
-        figures(&text, name).concat().first().copied().with_context(|| format!("find the figure {name}"))
+    let all = |name: &str| -> Result<Samples> {
+        let samples = Samples(figures(&text, name).concat());
+        ensure!(!samples.0.is_empty(), "find the figure {name}");
+        Ok(samples)
     };
-    let (clone, backup) = (one("clone-local")?, one("backup")?);
-    let (restore, load, download) = (one("restore")?, one("load")?, one("download")?);
-    let share = |part: u64, whole: u64| part * 100 / whole.max(1);
+    let median = |name: &str| -> Result<u64> { Ok(all(name)?.percentile(50)) };
+    let speed = |ours: &str, other: &str| -> Result<u64> { Ok(median(other)? * 100 / median(ours)?.max(1)) };
     let mut more = Map::new();
-    more.insert("dataBytes".into(), Value::from(one("data-bytes")?));
-    more.insert("storedBytes".into(), Value::from(one("stored-bytes")?));
-    more.insert("backupMilliseconds".into(), Value::from(backup));
-    more.insert("cloneLocalMilliseconds".into(), Value::from(clone));
-    more.insert("backupSpeedPercentOfCloneLocal".into(), Value::from(share(clone, backup)));
-    more.insert("restoreSpeedPercentOfDownload".into(), Value::from(share(download, restore)));
-    more.insert("restoreSpeedPercentOfLoad".into(), Value::from(share(load, restore)));
-    more.insert(
-        "writes".into(),
-        json!({
-            "alone": micros(&text, "write-alone")?,
-            "duringBackup": micros(&text, "write-during-backup")?,
-        }),
-    );
-    let floor =
-        Floor { what: "a plain download of the same objects".into(), samples: Samples(vec![download]) };
-    let dump =
-        Peer { what: "mysql < dump of the same data".into(), samples: Samples(vec![load]), violations: None };
-    let samples = Samples(vec![restore]);
+    for (key, name) in [
+        ("dataBytes", "data-bytes"),
+        ("storedBytes", "stored-bytes"),
+        ("backupMilliseconds", "backup"),
+        ("unverifiedBackupMilliseconds", "backup-unverified"),
+        ("cloneLocalMilliseconds", "clone-local"),
+        ("plainUploadMilliseconds", "upload"),
+    ] {
+        more.insert(key.into(), Value::from(median(name)?));
+    }
+    for (key, ours, other) in [
+        ("backupSpeedPercentOfCloneLocal", "backup", "clone-local"),
+        ("unverifiedBackupSpeedPercentOfCloneLocal", "backup-unverified", "clone-local"),
+        ("restoreSpeedPercentOfDownload", "restore", "download"),
+        ("restoreSpeedPercentOfLoad", "restore", "load"),
+    ] {
+        more.insert(key.into(), Value::from(speed(ours, other)?));
+    }
+    let (alone, during) = (micros(&text, "write-alone")?, micros(&text, "write-during-backup")?);
+    more.insert("writes".into(), json!({"alone": alone, "duringBackup": during}));
+    let floor = Floor { what: "a plain download of the same objects".into(), samples: all("download")? };
+    let dump = Peer { what: "mysql < dump of the same data".into(), samples: all("load")?, violations: None };
     Ok(Case {
         name: "restore-speed",
-        samples,
+        samples: all("restore")?,
         floor: Some(floor),
         peers: vec![dump],
         more,
