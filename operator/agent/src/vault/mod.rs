@@ -8,6 +8,7 @@
 
 mod chunks;
 mod compress;
+mod direct;
 mod error;
 mod fetch;
 mod manifest;

@@ -2,20 +2,19 @@
 //! outside the directory, and nothing but files, directories and links within is made.
 
 use super::VaultError;
+use super::direct::{Piece, Target};
 use super::pack::stays_inside;
 use super::sync::{Syncer, sync_directories};
 use porpoise_core::backup::Compression;
 use std::error::Error;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, BufRead, Read, Write as _};
+use std::io::{self, BufRead, Read};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Component, Path, PathBuf};
 use tar::{Archive, Entry, EntryType};
 use tokio::sync::mpsc::Receiver;
 use zstd::stream::read::Decoder;
 
-/// What is read and written at a time.
-const PIECE: usize = 1 << 20;
 /// After so many bytes of a file the disk begins with it.
 const SYNC_EACH: u64 = 64 << 20;
 
@@ -81,7 +80,7 @@ fn unpack_entry(entry: &mut Entry<'_, Stream>, writer: &mut Writer) -> Result<u6
 struct Writer {
     /// Without links.
     root: PathBuf,
-    piece: Vec<u8>,
+    piece: Piece,
     syncer: Syncer,
 }
 
@@ -89,7 +88,7 @@ impl Writer {
     fn new(into: &Path) -> Result<Self, VaultError> {
         let failed = |source| write_error(into, source);
         let root = into.canonicalize().map_err(failed)?;
-        Ok(Self { root, piece: vec![0; PIECE], syncer: Syncer::start().map_err(failed)? })
+        Ok(Self { root, piece: Piece::new(), syncer: Syncer::start().map_err(failed)? })
     }
 
     fn write(&mut self, entry: &mut Entry<'_, Stream>, name: &Path) -> Result<u64, VaultError> {
@@ -119,18 +118,18 @@ impl Writer {
         Ok(parent.join(last))
     }
 
-    fn copy(&mut self, entry: &mut impl Read, path: &Path, mut file: &File) -> Result<u64, VaultError> {
+    fn copy(&mut self, entry: &mut impl Read, path: &Path, file: &File) -> Result<u64, VaultError> {
         let failed = |source| write_error(path, source);
-        let (mut written, mut synced) = (0, 0);
+        let mut target = Target::new(file);
+        let mut synced = 0;
         loop {
-            let count = entry.read(&mut self.piece).map_err(|error| broken(&error))?;
-            let Some(piece) = self.piece.get(..count).filter(|piece| !piece.is_empty()) else {
-                return Ok(written);
-            };
-            file.write_all(piece).map_err(failed)?;
-            written += count as u64;
-            if written - synced >= SYNC_EACH {
-                synced = written;
+            let piece = self.piece.fill(entry).map_err(|error| broken(&error))?;
+            if piece.is_empty() {
+                return Ok(target.written());
+            }
+            target.write(piece).map_err(failed)?;
+            if target.written() - synced >= SYNC_EACH {
+                synced = target.written();
                 self.sync(path, file.try_clone().map_err(failed)?)?;
             }
         }
