@@ -81,12 +81,8 @@ impl Shelf {
     }
 }
 
-/// Loads what is listed and not loaded yet. When there is nothing to do, this costs a look at a small file.
-pub(super) async fn ensure(pursuit: &Pursuit) {
-    let Some(run) = pursuit.supervisor.now().run() else {
-        return;
-    };
-    let wanted = pursuit.member.newest_config().components;
+/// Loads what is listed and not loaded yet.
+pub(super) async fn ensure(pursuit: &Pursuit, run: u64, wanted: Vec<String>) {
     if is_known(pursuit, run, &wanted) {
         return;
     }

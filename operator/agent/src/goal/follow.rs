@@ -1,7 +1,7 @@
 //! Being a replica.
 
 use super::seal::{is_closed, settle, start_applier, step_down, stop_receiver, stop_threads};
-use super::{BRIEF, GoalError, Progress, Pursuit, THREADS, components, passwords, variables};
+use super::{BRIEF, GoalError, Progress, Pursuit, THREADS, passwords};
 use crate::member::Stance;
 use crate::mysql::{Statement, statements};
 use crate::observe::{Facts, Thread};
@@ -30,8 +30,7 @@ pub(super) async fn step(pursuit: &Pursuit, run: u64, wanted: Wanted<'_>) -> Res
     acknowledge(pursuit, wanted.acknowledge).await?;
     pursuit.memory().followed = Some((run, wanted.term));
     stand(pursuit, run, wanted);
-    components::ensure(pursuit).await;
-    variables::ensure(pursuit).await;
+    pursuit.configure().await;
     start_threads(pursuit).await?;
     let facts = pursuit.look().await?;
     let works = facts.receiver == Thread::On && facts.applier == Thread::On;

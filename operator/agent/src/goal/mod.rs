@@ -235,6 +235,17 @@ impl Pursuit {
         }
     }
 
+    /// Components and settings that the cluster's configuration lists, on the running mysqld. When there is nothing to do, this
+    /// costs a look at a small file.
+    async fn configure(&self) {
+        let Some(run) = self.supervisor.now().run() else {
+            return;
+        };
+        let config = self.member.newest_config();
+        components::ensure(self, run, config.components.clone()).await;
+        variables::ensure(self, run, config).await;
+    }
+
     /// A primary whose mysqld ended does not become primary again by itself: what it last wrote may not be acknowledged.
     fn forget_lost_reign(&self, goal: Option<&Goal>, run: Option<u64>) {
         let lost = self.memory().reign.take_if(|reign| Some(reign.run) != run);

@@ -2,10 +2,7 @@
 //! term, and let clients in when the record is acknowledged.
 
 use super::seal::{is_closed, kick_clients, settle, step_down, stop_threads, turn_away};
-use super::{
-    BRIEF, GoalError, Progress, Pursuit, Reign, THREADS, accounts, components, events, passwords, rejoin,
-    variables,
-};
+use super::{BRIEF, GoalError, Progress, Pursuit, Reign, THREADS, accounts, events, passwords, rejoin};
 use crate::member::Stance;
 use crate::mysql::{SqlError, Statement, statements};
 use crate::observe::{Facts, Thread};
@@ -55,8 +52,7 @@ pub(super) async fn step(pursuit: &Arc<Pursuit>, run: u64, wanted: Wanted) -> Re
         return Ok(Progress::Waits("acknowledgements".into()));
     }
     unblock(pursuit).await?;
-    components::ensure(pursuit).await;
-    variables::ensure(pursuit).await;
+    pursuit.configure().await;
     if wanted.admit {
         events::keep(pursuit).await;
     }
@@ -101,8 +97,7 @@ async fn begin(pursuit: &Pursuit, run: u64, wanted: Wanted) -> Result<bool, Goal
         run_step(pursuit, statements::set_offline(true)).await?;
     }
     kick_clients(pursuit).await.map_err(GoalError::step)?;
-    components::ensure(pursuit).await;
-    variables::ensure(pursuit).await;
+    pursuit.configure().await;
     if !forget_source(pursuit, &facts).await? {
         return Ok(false);
     }

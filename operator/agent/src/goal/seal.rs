@@ -1,6 +1,6 @@
 //! Ending a term on this member: nothing is written or received any more, what was received is applied.
 
-use super::{BRIEF, GoalError, Progress, Pursuit, THREADS, components, variables};
+use super::{BRIEF, GoalError, Progress, Pursuit, THREADS};
 use crate::member::Stance;
 use crate::mysql::{Connection, SqlError, statements};
 use crate::observe::{Facts, Thread};
@@ -77,8 +77,7 @@ async fn interrupt_applier(pursuit: &Pursuit) {
 /// for acknowledgements. That takes a second while replicas are connected (ha.md H13), so nothing waits for it that
 /// does not need the applier.
 pub(super) async fn start_applier(pursuit: &Pursuit) -> Result<(), GoalError> {
-    components::ensure(pursuit).await;
-    variables::ensure(pursuit).await;
+    pursuit.configure().await;
     let facts = pursuit.look().await?;
     if facts.source_semi_sync {
         if !is_closed(&facts) {

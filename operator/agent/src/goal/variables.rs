@@ -82,12 +82,8 @@ impl VariableError {
     }
 }
 
-/// Sets what is listed and not set yet. When there is nothing to do, this costs a look at a small file.
-pub(super) async fn ensure(pursuit: &Pursuit) {
-    let Some(run) = pursuit.supervisor.now().run() else {
-        return;
-    };
-    let config = pursuit.member.newest_config();
+/// Sets what is listed and not set yet.
+pub(super) async fn ensure(pursuit: &Pursuit, run: u64, config: AgentConfig) {
     if !pursuit.member.settings.is_own(&config) || is_known(pursuit, run, &config) {
         return;
     }
