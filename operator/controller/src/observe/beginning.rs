@@ -3,10 +3,10 @@
 //! Read only until the cluster has a recorded claim. What is read is kept for a moment, since a founding is looked at
 //! several times a second, and never printed.
 
-use super::named::unreadable;
+use super::named::{self, unreadable};
 use crate::context::Context;
 use crate::kubernetes::{bounded, existing};
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt};
 use porpoise_core::beginning::{FoundEntries, Origin, donor_needs, from_cluster, from_script, reference};
 use porpoise_core::view::OriginLook;
@@ -92,12 +92,7 @@ impl Read<'_> {
     }
 
     async fn secret(&self, name: &str) -> Result<Option<Texts>, String> {
-        let api: Api<Secret> = Api::namespaced(self.context.clients.general.clone(), &self.namespace);
-        let found = existing(bounded(api.get(name)).await);
-        let found = found.map_err(|error| unreadable(FIELD, "Secret", name, &error))?;
-        let text =
-            |(key, value): (String, k8s_openapi::ByteString)| Some((key, String::from_utf8(value.0).ok()?));
-        Ok(found.map(|secret| secret.data.unwrap_or_default().into_iter().filter_map(text).collect()))
+        named::secret(self.context, &self.namespace, name, FIELD).await
     }
 
     async fn config_map(&self, name: &str) -> Result<Option<Texts>, String> {

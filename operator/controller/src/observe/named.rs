@@ -17,16 +17,28 @@ pub(super) async fn secrets(
     needs: &[SecretNeed],
     field: &str,
 ) -> Result<FoundSecrets, String> {
-    let api: Api<Secret> = Api::namespaced(context.clients.general.clone(), namespace);
     let names: BTreeSet<&String> = needs.iter().map(|need| &need.name).collect();
     let mut found = BTreeMap::new();
     for name in names {
-        let secret = existing(bounded(api.get(name)).await);
-        if let Some(secret) = secret.map_err(|error| unreadable(field, "Secret", name, &error))? {
-            found.insert(name.clone(), texts(secret));
-        }
+        found.extend(secret(context, namespace, name, field).await?.map(|texts| (name.clone(), texts)));
     }
     Ok(found)
+}
+
+/// What is text in one of them; none without the Secret.
+///
+/// # Errors
+/// As above.
+pub(super) async fn secret(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+    field: &str,
+) -> Result<Option<BTreeMap<String, String>>, String> {
+    let api: Api<Secret> = Api::namespaced(context.clients.general.clone(), namespace);
+    let secret = existing(bounded(api.get(name)).await);
+    let secret = secret.map_err(|error| unreadable(field, "Secret", name, &error))?;
+    Ok(secret.map(texts))
 }
 
 fn texts(secret: Secret) -> BTreeMap<String, String> {
