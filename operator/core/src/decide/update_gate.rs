@@ -160,7 +160,7 @@ fn keep_image(cluster: &Cluster, view: &ClusterView, from: &str, wanted: &mut St
     let stored = view.stateful_set.as_ref().and_then(|set| set.spec.as_ref()).map(|spec| &spec.template);
     let Some(stored) = stored else { return false };
     let exactly = wishes(cluster, from).any(|wish| build::is_exactly(stored, &wish, &inputs));
-    if exactly || wishes(cluster, from).any(|wish| build::is_made_from(stored, &wish, &inputs)) {
+    if wishes(cluster, from).any(|wish| build::is_made_from(stored, &wish, &inputs)) {
         keep_template(view, wanted);
     }
     exactly
