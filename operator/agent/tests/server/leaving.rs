@@ -63,9 +63,8 @@ impl<'a> Stock<'a> {
 
     fn facts(&self, user: &str, password: &str) -> Vec<String> {
         let fact = |fact: &str| {
-            let fact = fact.replace("MD5(CONVERT(HEX(raw) USING ascii))", "SHA2(raw, 256)");
             let mut client = self.client(user, password);
-            let found = client.args(["--batch", "--raw", "--skip-column-names", "--execute", &fact]);
+            let found = client.args(["--batch", "--raw", "--skip-column-names", "--execute", fact]);
             let found = found.output().unwrap();
             assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
             String::from_utf8(found.stdout).unwrap().trim_end_matches('\n').to_owned()
