@@ -180,6 +180,22 @@ async fn a_crashed_primary_comes_back_idle_and_closed() {
     assert_eq!(state.data.unwrap().history, 2);
 }
 
+/// Its earlier writes belong to this reign too, so the record tells when it began, not when it last went on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_opens_again_in_its_term_has_reigned_since_its_first_record() {
+    let world = World::new(1);
+    world.running(0).await;
+    let record = "SELECT CONCAT(term, ' ', instance, ' ', at) FROM porpoise.term";
+    let later = "SELECT CONCAT(term, ' ', instance, ' ', at + INTERVAL 1 MICROSECOND) FROM porpoise.term";
+    let before = world.promote(0, 1, 0).await.data.unwrap().executed;
+    let wanted = sql::text(&mut sql::inside(&world.members[0]).await, later).await;
+    world.members[0].signal_mysqld(Signal::SIGKILL);
+    world.until(0, "idle again", |state| state.role == Role::Idle && state.data.is_some()).await;
+    let after = world.promote(0, 1, 0).await.data.unwrap().executed;
+    assert_eq!(sql::text(&mut sql::inside(&world.members[0]).await, record).await, wanted);
+    assert_ne!(before, after, "it was written, so that it can be acknowledged");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn shutdown_keeps_mysqld_down_until_another_order() {
     let world = World::new(1);

@@ -51,8 +51,9 @@ pub fn create_table(name: &'static str) -> Statement {
 /// The private tables.
 pub const PRIVATE_TABLES: [&str; 4] = ["term", "heartbeat", "accounts_state", "events_state"];
 
-/// The term record: returns when enough members have it. It holds what its writer had before; when it is written again, that
-/// stays.
+/// The term record: returns when enough members have it. It holds what its writer had before, and since when it has reigned;
+/// when the same instance writes it again, both stay. The time moves by its smallest step all the same: an update that changes
+/// nothing is in no binlog, and nobody would acknowledge it.
 pub fn record_term(term: Term, instance: &str) -> Result<Statement, QuoteError> {
     let instance = quote::literal(instance)?;
     Ok(Statement::new(
@@ -60,7 +61,8 @@ pub fn record_term(term: Term, instance: &str) -> Result<Statement, QuoteError> 
         format!(
             "INSERT INTO {PRIVATE_SCHEMA}.term (term, instance, server, base, at) \
              VALUES ({term}, {instance}, @@GLOBAL.server_uuid, @@GLOBAL.gtid_executed, NOW(6)) \
-             ON DUPLICATE KEY UPDATE instance = {instance}, at = NOW(6)"
+             ON DUPLICATE KEY UPDATE at = IF(instance = {instance}, at + INTERVAL 1 MICROSECOND, NOW(6)), \
+             instance = {instance}"
         ),
     ))
 }
