@@ -3,7 +3,7 @@
 use super::{BRIEF, BeginError, Scene, blank, boot};
 use crate::files;
 use crate::logging;
-use crate::mysql::{Meaning, ScriptFailure, statements};
+use crate::mysql::{Meaning, copying, statements};
 use crate::supervise::initialize::{self, InitializeError};
 use crate::supervise::staging::Staging;
 use porpoise_core::backup::Donor;
@@ -11,10 +11,7 @@ use porpoise_core::beginning::DonorKey;
 use porpoise_core::names;
 use std::path::Path;
 use std::time::Duration;
-use tokio::time::timeout;
 
-/// A copy takes as long as the data is large.
-const COPY: Duration = Duration::from_hours(7 * 24);
 /// mysqld ends by itself after a copy.
 const END: Duration = Duration::from_mins(2);
 
@@ -52,12 +49,9 @@ async fn from(scene: &Scene<'_>, donor: &Donor, password: &str, authority: &Path
         // It ends by itself, since it has no parent that it knows.
         Ok(()) => server.ended(END).await,
         Err(error) => {
-            // The next one uses the same directory and socket.
-            if let Err(error) = server.stop().await {
-                tracing::warn!(
-                    error = logging::chain(&error),
-                    "the server on the copy did not stop in order"
-                );
+            // Nothing of it is used, and it may wait for its donor for ever. The next one uses the same directory and socket.
+            if let Err(error) = server.kill().await {
+                tracing::warn!(error = logging::chain(&error), "the server on the copy was not killed");
             }
             return Err(error);
         }
@@ -85,11 +79,11 @@ async fn copy(
     }
     let user = names::account_user("clone");
     let statement = statements::clone_from(&user, &donor.host, port, password).map_err(quoting)?;
-    let copying = |failure| BeginError::CopyMember { donor: donor.instance.clone(), failure };
-    match timeout(COPY, connection.script(statement, &mut 0)).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(failure)) if failure.meaning() == Meaning::RestartNeeded => Ok(()),
-        Ok(Err(failure)) => Err(copying(failure)),
-        Err(_) => Err(copying(ScriptFailure::too_long(COPY))),
+    let patience = scene.settings.copy_patience();
+    match copying::run_in_words(&mut connection, server.door(), statement, patience).await {
+        Err(failure) if failure.meaning() != Meaning::RestartNeeded => {
+            Err(BeginError::CopyMember { donor: donor.instance.clone(), failure })
+        }
+        _ => Ok(()),
     }
 }

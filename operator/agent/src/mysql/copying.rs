@@ -4,9 +4,9 @@
 //! good health, so what is bounded is not its time but the time in which nothing of it arrives (MySQL manual, "Monitoring
 //! Cloning Operations").
 
-use super::{Connection, Door, SqlError, Statement, statements};
+use super::{Connection, Door, ScriptFailure, SqlError, Statement, statements};
 use std::time::Duration;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 /// A copy takes as long as the data is large.
 const COPY: Duration = Duration::from_hours(7 * 24);
@@ -26,6 +26,22 @@ pub async fn run(
     tokio::select! {
         result = connection.run(statement, COPY) => result,
         () = stalled(door, patience) => Err(SqlError::Stalled { step, patience }),
+    }
+}
+
+/// The same, and a failure has MySQL's own words.
+pub async fn run_in_words(
+    connection: &mut Connection,
+    door: &Door,
+    statement: Statement,
+    patience: Duration,
+) -> Result<(), ScriptFailure> {
+    let (step, mut finished) = (statement.step(), 0);
+    tokio::select! {
+        result = timeout(COPY, connection.script(statement, &mut finished)) => {
+            result.unwrap_or_else(|_| Err(ScriptFailure::too_long(COPY)))
+        }
+        () = stalled(door, patience) => Err(ScriptFailure::of(&SqlError::Stalled { step, patience })),
     }
 }
 

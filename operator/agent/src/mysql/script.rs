@@ -1,7 +1,7 @@
 //! Texts with any number of statements, which the server itself takes apart: it knows quotes, comments and routines.
 
 use super::error;
-use super::{Connection, Meaning, Statement};
+use super::{Connection, Meaning, SqlError, Statement};
 use futures::TryStreamExt as _;
 use std::fmt;
 use std::time::Duration;
@@ -21,6 +21,11 @@ impl ScriptFailure {
     /// It took too long.
     pub fn too_long(limit: Duration) -> Self {
         Self { number: None, words: format!("not done within {limit:?}") }
+    }
+
+    /// It was broken off for a reason of ours.
+    pub fn of(error: &SqlError) -> Self {
+        Self { number: None, words: error.to_string() }
     }
 
     /// The same without what may quote the statement.

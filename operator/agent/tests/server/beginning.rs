@@ -3,6 +3,7 @@
 use crate::backup::{facts, fill};
 use crate::sql;
 use crate::world::{APP_PASSWORD, PASSWORDS, World};
+use nix::sys::signal::Signal;
 use porpoise_core::backup::Donor;
 use porpoise_core::beginning::{DonorKey, Origin, ScriptPart};
 use porpoise_core::protocol::{Action, MemberState, OrderAnswer, Role};
@@ -20,6 +21,22 @@ fn begin(world: &World, wish: &str, origin: Origin) -> Action {
 
 fn script(world: &World, wish: &str, parts: Vec<ScriptPart>) -> Action {
     begin(world, wish, Origin::Script { parts })
+}
+
+/// What the agent shows to members of another cluster.
+fn key(old: &World) -> DonorKey {
+    DonorKey {
+        password: fs::read_to_string(old.members[0].path("accounts/clone")).unwrap(),
+        authority: String::from_utf8(old.authority_pem()).unwrap(),
+    }
+}
+
+fn donor(instance: &str, host: String) -> Donor {
+    Donor { instance: instance.to_owned(), host }
+}
+
+fn from(donors: Vec<Donor>, key: DonorKey) -> Origin {
+    Origin::Cluster { cluster: "old".to_owned(), donors, key }
 }
 
 async fn begun(world: &World, wish: &str) -> MemberState {
@@ -168,12 +185,7 @@ async fn b29_a_new_cluster_begins_with_a_copy_of_another_and_passwords_of_its_ow
     let other = World::new(1);
     other.running(0).await;
     fs::write(other.members[0].path("app/password"), "Another'one").unwrap();
-    let key = || DonorKey {
-        password: fs::read_to_string(old.members[1].path("accounts/clone")).unwrap(),
-        authority: String::from_utf8(old.authority_pem()).unwrap(),
-    };
-    let donor = |instance: &str, host: String| Donor { instance: instance.to_owned(), host };
-    let from = |donors: Vec<Donor>, key: DonorKey| Origin::Cluster { cluster: "old".to_owned(), donors, key };
+    let key = || key(&old);
     let replica = || donor("old-1", old.members[1].address.to_string());
     // Of another authority than that of the cluster: nothing is copied.
     let stranger = DonorKey { authority: String::from_utf8(other.authority_pem()).unwrap(), ..key() };
@@ -201,4 +213,26 @@ async fn b29_a_new_cluster_begins_with_a_copy_of_another_and_passwords_of_its_ow
     // The other cluster was not disturbed.
     let mut app = sql::app(&old, 0).await;
     sql::run(&mut app, "INSERT INTO sh_op.parts VALUES (9, 2030)").await.unwrap();
+}
+
+/// It takes connections, as its kernel still lives, and sends nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn b29_a_frozen_donor_is_given_up_for_the_next_one() {
+    let old = World::cluster(3, 1).await;
+    fill(&old).await;
+    old.level(2, 0).await;
+    let other = World::flagged(1, "--copy-patience=5");
+    other.running(0).await;
+    old.members[1].signal_mysqld(Signal::SIGSTOP);
+    let donors = vec![
+        donor("old-1", old.members[1].address.to_string()),
+        donor("old-2", old.members[2].address.to_string()),
+    ];
+    other.ordered(0, 0, begin(&other, "a", from(donors, key(&old)))).await;
+    begun(&other, "a").await;
+    old.members[1].signal_mysqld(Signal::SIGCONT);
+    let log = other.members[0].log();
+    assert!(log.contains("nothing arrived from the donor for 5s"), "{log}");
+    other.promote(0, 2, 0).await;
+    assert_eq!(facts(&other, 0).await, facts(&old, 0).await);
 }

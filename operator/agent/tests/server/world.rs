@@ -62,8 +62,8 @@ pub struct World {
     pub members: Vec<Member>,
     /// Components that `agent.json` lists.
     pub components: Vec<String>,
-    /// Seconds for which agents that start from now on let former passwords be accepted.
-    pub former_passwords: u64,
+    /// Flags beyond the usual ones of agents that start from now on.
+    pub flags: Vec<String>,
     /// Settings that members set while mysqld runs.
     pub variables: BTreeMap<String, String>,
 }
@@ -90,7 +90,12 @@ impl World {
 
     /// Agents that end former passwords after so many seconds.
     pub fn forgetting(count: u32, seconds: u64) -> Self {
-        Self { former_passwords: seconds, ..Self::empty(&[]) }.of(count)
+        Self::flagged(count, &format!("--former-passwords={seconds}"))
+    }
+
+    /// Agents with a flag beyond the usual ones.
+    pub fn flagged(count: u32, flag: &str) -> Self {
+        Self { flags: vec![flag.to_owned()], ..Self::empty(&[]) }.of(count)
     }
 
     fn of(mut self, count: u32) -> Self {
@@ -111,7 +116,7 @@ impl World {
             network: [100 + (std::process::id() % 100) as u8, NEXT.fetch_add(1, Ordering::SeqCst)],
             members: Vec::new(),
             components: components.iter().map(|name| (*name).to_owned()).collect(),
-            former_passwords: 3600,
+            flags: Vec::new(),
             variables: BTreeMap::new(),
         }
     }
@@ -241,7 +246,7 @@ impl World {
             .arg(format!("--mysql-port={MYSQL_PORT}"))
             .arg(format!("--agent-port={AGENT_PORT}"))
             .arg(format!("--probe-port={PROBE_PORT}"))
-            .arg(format!("--former-passwords={}", self.former_passwords));
+            .args(&self.flags);
         command.arg("--mysqld").arg(at("mysqld"));
         if let Ok(template) = fs::read_to_string(at("template")) {
             command.args(["--template", &template]);
