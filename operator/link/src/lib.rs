@@ -6,6 +6,7 @@
 
 pub mod certificates;
 pub mod client;
+mod patient;
 pub mod server;
 mod tls;
 

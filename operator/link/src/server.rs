@@ -1,6 +1,7 @@
 //! The agent's server: TLS 1.3, a client certificate of the cluster's CA, bounded in every direction.
 
 use crate::certificates;
+use crate::patient::Patient;
 use crate::tls::{self, Material, TlsError};
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
@@ -38,6 +39,8 @@ pub struct Limits {
     pub handshake: Duration,
     /// Time for the head of a request, also the longest idle time of a kept connection.
     pub headers: Duration,
+    /// Time in which a caller takes nothing of its answer.
+    pub sending: Duration,
     /// How often the certificate files are looked at.
     pub reload: Duration,
     /// Time that open requests have after shutdown.
@@ -50,6 +53,7 @@ impl Default for Limits {
             connections: 64,
             handshake: Duration::from_secs(3),
             headers: Duration::from_secs(10),
+            sending: Duration::from_secs(10),
             reload: Duration::from_secs(5),
             drain: Duration::from_secs(3),
         }
@@ -165,6 +169,7 @@ struct Connection {
 impl Connection {
     async fn run(mut self, stream: TcpStream) {
         let _ = stream.set_nodelay(true);
+        let stream = Patient::new(stream, self.limits.sending);
         let handshake = tokio::time::timeout(self.limits.handshake, self.acceptor.accept(stream)).await;
         let stream = match handshake {
             Ok(Ok(stream)) => stream,

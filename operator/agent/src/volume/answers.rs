@@ -2,7 +2,7 @@
 //! `DeleteObject`, `ListObjectsV2`, "Error responses".
 
 use super::files::{FileError, Files, Listed};
-use super::{LONGEST_OBJECT, LONGEST_PAUSE, LONGEST_UPLOAD};
+use super::{LONGEST_OBJECT, LONGEST_PAUSE, LONGEST_TRANSFER};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
@@ -19,7 +19,7 @@ use std::time::{Duration, SystemTime};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufWriter};
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Objects in one answer of a listing.
 const PAGE: usize = 5_000;
@@ -42,7 +42,7 @@ pub(super) enum Refusal {
     #[error("take an object: it has more than {LONGEST_OBJECT} bytes")]
     TakeLength,
     #[error(
-        "receive an object: nothing came for {LONGEST_PAUSE:?}, or it took longer than {LONGEST_UPLOAD:?}"
+        "receive an object: nothing came for {LONGEST_PAUSE:?}, or it took longer than {LONGEST_TRANSFER:?}"
     )]
     AwaitPiece,
     #[error("receive an object: {reason}")]
@@ -135,7 +135,7 @@ async fn write(
     let create = headers.get(header::IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == b"*");
     let (incoming, file) = with(&shelf, Files::begin).await?;
     let receiving = receive(File::from_std(file), body.into_data_stream());
-    let metadata = timeout(LONGEST_UPLOAD, receiving).await.map_err(|_| Refusal::AwaitPiece)??;
+    let metadata = timeout(LONGEST_TRANSFER, receiving).await.map_err(|_| Refusal::AwaitPiece)??;
     with(&shelf, move |files| files.place(&incoming, &key, create)).await?;
     Ok((StatusCode::OK, [(header::ETAG, tag(&metadata))]).into_response())
 }
@@ -174,9 +174,14 @@ async fn read(State(shelf): Served, Path((claim, key)): Path<(String, String)>) 
     Ok((headers, Body::from_stream(content(File::from_std(file), metadata.len()))).into_response())
 }
 
-/// As long as was announced: a file that is not has been cut off behind our back, and the client sees it end early.
+/// As long as was announced: a file that is not has been cut off behind our back, and the client sees it end early. So does one
+/// that takes it all, but too slowly.
 fn content(file: File, length: u64) -> impl Stream<Item = io::Result<Bytes>> {
-    stream::try_unfold((file, length), async |(mut file, left)| {
+    let end = Instant::now() + LONGEST_TRANSFER;
+    stream::try_unfold((file, length, end), async |(mut file, left, end)| {
+        if Instant::now() > end {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         let most = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
         if most == 0 {
             return Ok(None);
@@ -187,7 +192,7 @@ fn content(file: File, length: u64) -> impl Stream<Item = io::Result<Bytes>> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         piece.truncate(count);
-        Ok(Some((Bytes::from(piece), (file, left - count as u64))))
+        Ok(Some((Bytes::from(piece), (file, left - count as u64, end))))
     })
 }
 

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 /// Longest object. The vault's chunks are of 16 MiB, and the manifest of a backup of terabytes is shorter.
 const LONGEST_OBJECT: u64 = 64 * 1024 * 1024;
-/// Longest pause in what a client sends.
+/// Longest pause in what a client sends, and in what it takes.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Longest time for one object, as the client itself has it.
-const LONGEST_UPLOAD: Duration = Duration::from_mins(3);
+const LONGEST_TRANSFER: Duration = Duration::from_mins(3);

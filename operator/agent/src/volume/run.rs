@@ -1,5 +1,6 @@
 //! The Pod that serves a volume claim to one cluster.
 
+use super::LONGEST_PAUSE;
 use super::answers::{Shelf, router};
 use super::files::{FileError, Files};
 use axum::extract::{Extension, Request};
@@ -34,6 +35,9 @@ pub struct VolumeSettings {
     /// Port of the store.
     #[arg(long, default_value_t = names::STORE_PORT)]
     pub port: u16,
+    /// Seconds in which a caller may take nothing of what it asked for.
+    #[arg(long, default_value_t = LONGEST_PAUSE.as_secs())]
+    pub patience: u64,
 }
 
 /// What keeps a volume from being served.
@@ -91,8 +95,12 @@ pub async fn run(settings: VolumeSettings) -> Result<(), VolumeError> {
         ca: settings.tls_path.join("ca.crt"),
     };
     // What a client has under way is worth a moment: the next Pod takes longer to come.
-    let limits =
-        Limits { headers: Duration::from_mins(1), drain: Duration::from_secs(20), ..Limits::default() };
+    let limits = Limits {
+        headers: Duration::from_mins(1),
+        sending: Duration::from_secs(settings.patience),
+        drain: Duration::from_secs(20),
+        ..Limits::default()
+    };
     let routes = router(Shelf { claim: claim.clone(), files }).layer(from_fn(only_members));
     tracing::info!(claim, port = settings.port, "serving a volume claim");
     let served = server::serve_within(limits, listener, tls, routes, stop).await;

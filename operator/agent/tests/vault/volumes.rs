@@ -60,6 +60,13 @@ impl Volume {
         Self::start_with(command)
     }
 
+    /// It lets go of clients after a second in which they take nothing.
+    fn start_impatient() -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec \"$0\" \"$@\" --patience 1", PROGRAM]);
+        Self::start_with(command)
+    }
+
     fn start_with(command: Command) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let directory = tempfile::tempdir().unwrap();
@@ -110,6 +117,12 @@ impl Volume {
         ]);
         let authority = Some(self.authority.certificate_pem().to_owned());
         TargetSecrets { credentials, authority, keys: BTreeMap::new() }
+    }
+
+    fn has_open(&self, name: &str) -> bool {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap();
+        let mut open = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        open.any(|path| path.ends_with(name))
     }
 
     fn vault(&self) -> Vault {
@@ -252,4 +265,29 @@ async fn a29_a_server_that_is_killed_leaves_nothing_half_written_under_a_name() 
     tree::assert_same(from.path(), &to.path().join("data"));
     let named = files(&volume.data().join(FOLDER));
     assert_eq!(named.len(), stored.chunks.len() + 1, "what the first try left is tidied: {named:?}");
+}
+
+/// It asked for an object and reads nothing: it keeps neither a place nor a file.
+#[tokio::test(flavor = "multi_thread")]
+async fn a29_a_client_that_stops_reading_is_let_go() {
+    let volume = Volume::start_impatient();
+    // More than the kernel takes for a client that does not read.
+    fs::write(volume.data().join("large"), vec![0; 60 << 20]).unwrap();
+    let member = issued(&volume.authority, MEMBER_IDENTITY);
+    let pem = format!("{}\n{}", member.cert_pem, member.key_pem);
+    let authority = reqwest::Certificate::from_pem(volume.authority.certificate_pem().as_bytes()).unwrap();
+    let client = reqwest::Client::builder()
+        .identity(reqwest::Identity::from_pem(pem.as_bytes()).unwrap())
+        .tls_certs_only([authority])
+        .no_proxy();
+    let ask = client.build().unwrap().get(format!("https://127.0.0.1:{}/{CLAIM}/large", volume.port));
+    let answer = ask.send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let start = Instant::now();
+    while volume.has_open("large") {
+        assert!(start.elapsed() < LONG, "it waits for the client");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(start.elapsed() > Duration::from_millis(500), "let go before its time");
+    assert!(answer.bytes().await.is_err(), "what is missing is not taken for the end");
 }
