@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Milliseconds.
-const SOON: u64 = 500;
+pub const SOON: u64 = 500;
 
 fn settings(world: &World, store: &Server) -> ArchiveSettings {
     ArchiveSettings {
@@ -67,7 +67,7 @@ async fn executed(world: &World, index: usize) -> GtidSet {
     GtidSet::parse(&text).unwrap()
 }
 
-async fn base_backup(world: &World, store: &Server, donor: usize) -> GtidSet {
+pub async fn base_backup(world: &World, store: &Server, donor: usize) -> GtidSet {
     let pod = Job::new(world, donor);
     pod.give(&store.secrets());
     let summary = stored(pod.run(world, &job(world, store, &[donor], Some("first"))).await);
@@ -298,7 +298,16 @@ async fn a30_any_point_in_time_is_restored_exactly() {
         assert_eq!(sql::text(&mut session, STATE).await, moments[held].checksum, "{point:?}");
         blank(&mut other);
     }
+    slow_clock(&world, &store);
     nowhere(&world, &store, &mut other, &early[0]).await;
+}
+
+/// As if the clock of the Job that made the backup had been years behind the primary's.
+fn slow_clock(world: &World, store: &Server) {
+    let path = store.folder(&location(world, store).path).join("manifest.json");
+    let mut manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    manifest["completedAt"] = "2020-01-01T00:00:00Z".into();
+    std::fs::write(&path, manifest.to_string()).unwrap();
 }
 
 /// Points that cannot be reached are refused before anything is fetched.
