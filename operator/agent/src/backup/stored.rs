@@ -19,7 +19,8 @@ pub(super) async fn check(
     let reading = |source| BackupError::ReadBackup { source };
     let fetched = unpack::fetch(settings, &source, Role::Own).await.map_err(reading)?;
     tracing::info!(path = location.path, "the backup is fetched");
-    let directory = unpack::verify(settings, reaper, fetched, &|words| tracing::info!("{words}")).await;
+    let say = |words: &str| tracing::info!("{words}");
+    let directory = unpack::verify(settings, reaper, fetched, "", &say).await;
     // It is in order as a whole, and has the agent's password of today.
     let directory = directory.map_err(reading)?;
     let (found, _) =

@@ -165,31 +165,40 @@ async fn course(
 }
 
 /// Takes it to the point in time, boots it once and compares. The member's memory is made for one mysqld: no other one may
-/// run beside it. `say` is told how far it is.
+/// run beside it. That boot runs the statements `accounts` before anybody gets in: after what was replayed, which may have
+/// changed accounts too. `say` is told how far it is.
 pub async fn verify(
     settings: &Settings,
     reaper: &Reaper,
     mut fetched: Fetched,
+    accounts: &str,
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<PathBuf, RestoreError> {
     let preparing = |source| RestoreError::PrepareDirectory { source };
-    let text = initialize::own_account(settings).map_err(preparing)?;
-    let script = Script::write(settings, "restore.sql", &text).map_err(preparing)?;
-    let scene = Scene { settings, reaper, data: &fetched.directory, script: script.path(), say };
-    let found = reach(&scene, fetched.course.as_mut()).await?;
+    let own = initialize::own_account(settings).map_err(preparing)?;
+    let data = fetched.directory.as_path();
+    if let Some(course) = fetched.course.as_mut() {
+        let script = Script::write(settings, "replay.sql", &own).map_err(preparing)?;
+        let scene = Scene { settings, reaper, data, script: script.path(), say };
+        replay::replay(&scene, course).await.map_err(|source| RestoreError::ReachPoint { source })?;
+        script.remove().map_err(preparing)?;
+    }
+    // The agent's own account last: its password may have changed since the other statements were made.
+    let script = Script::write(settings, "restore.sql", &(accounts.to_owned() + &own)).map_err(preparing)?;
+    let found = finish(settings, reaper, data, script.path()).await?;
     script.remove().map_err(preparing)?;
     let told = fetched.course.map_or(fetched.told, |course| course.have.to_string());
     compare(&found, &told)?;
     Ok(fetched.directory)
 }
 
-/// Replays what is to be replayed, and asks a server on the result. It starts with the agent's password set anew, which what
-/// was replayed may have changed; the other accounts follow when the member is primary.
-async fn reach(scene: &Scene<'_>, course: Option<&mut Course>) -> Result<String, RestoreError> {
-    if let Some(course) = course {
-        replay::replay(scene, course).await.map_err(|source| RestoreError::ReachPoint { source })?;
-    }
-    let Scene { settings, reaper, data, script, say: _ } = scene;
+/// Boots the data with the script's accounts, and asks which transactions are in it.
+async fn finish(
+    settings: &Settings,
+    reaper: &Reaper,
+    data: &Path,
+    script: &Path,
+) -> Result<String, RestoreError> {
     let booting = |source| RestoreError::BootData { source };
     let asking = |source| RestoreError::AskData { source };
     let server =

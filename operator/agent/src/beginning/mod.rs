@@ -7,7 +7,7 @@ mod script;
 use crate::backup::check;
 use crate::goal::{GoalError, accounts};
 use crate::mysql::quote::QuoteError;
-use crate::mysql::{ScriptFailure, SqlError, Statement};
+use crate::mysql::{ScriptFailure, SqlError};
 use crate::settings::Settings;
 use crate::supervise::initialize::{self, InitializeError};
 use crate::supervise::reap::Reaper;
@@ -130,9 +130,8 @@ fn logins(scene: &Scene<'_>, origin: &Origin) -> Result<String, BeginError> {
     let own = initialize::own_account(scene.settings);
     let mut text = own.map_err(|source| BeginError::PrepareDirectory { source })?;
     if matches!(origin, Origin::Cluster { .. }) {
-        let first = accounts::first(scene.settings, scene.config);
-        let first = first.map_err(|source| BeginError::MakeAccounts { source: Box::new(source) })?;
-        text.extend(first.statements.into_iter().map(Statement::into_script_line));
+        let accounts = accounts::script(scene.settings, scene.config);
+        text += &accounts.map_err(|source| BeginError::MakeAccounts { source: Box::new(source) })?;
     }
     Ok(text)
 }

@@ -118,6 +118,13 @@ pub(crate) fn first(settings: &Settings, config: &AgentConfig) -> Result<First, 
     Ok(First { statements: wishes.iter().flat_map(Wish::statements).collect(), database })
 }
 
+/// The same as the text of a script, for data that others may have passwords of: afterwards only those of the files are
+/// accepted.
+pub(crate) fn script(settings: &Settings, config: &AgentConfig) -> Result<String, GoalError> {
+    let first = first(settings, config)?;
+    Ok(first.statements.into_iter().map(Statement::into_script_line).collect())
+}
+
 fn known(pursuit: &Pursuit) -> Option<String> {
     pursuit.memory().reign.as_ref().map(|reign| reign.accounts.clone())
 }
@@ -170,7 +177,10 @@ impl Wish {
     /// For data that nobody works with: nothing is asked before, and no former password stays.
     fn statements(&self) -> Vec<Statement> {
         match self {
-            Self::Password(login) => vec![statements::set_password(&login.account, &login.secret)],
+            Self::Password(login) => vec![
+                statements::set_password(&login.account, &login.secret),
+                statements::discard_password(&login.account),
+            ],
             Self::User { login, needs_tls } => vec![
                 statements::create_user(&login.account, &login.secret, *needs_tls),
                 statements::require_tls(&login.account, *needs_tls),

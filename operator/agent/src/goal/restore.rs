@@ -1,7 +1,7 @@
 //! Beginning with a backup's data: a new data directory beside the blank one, swapped in only after a server booted from it
 //! and holds what the backup's manifest says (backup.md).
 
-use super::{GoalError, Progress, Pursuit};
+use super::{GoalError, Progress, Pursuit, accounts};
 use crate::backup::unpack::{self, RestoreError};
 use crate::intent::{self, Intent};
 use crate::logging;
@@ -68,10 +68,12 @@ async fn replace(pursuit: &Pursuit, wanted: &Wanted) -> Result<(), GoalError> {
     let place = &wanted.source.location.path;
     pursuit.member.say(&format!("restoring the backup {place}"), false);
     let restoring = |source| GoalError::RestoreData { source };
+    // Before the data is fetched: files that cannot be used are told at once.
+    let accounts = accounts::script(settings, &pursuit.member.config)?;
     let fetched = unpack::fetch(settings, &wanted.source, Role::Source).await.map_err(restoring)?;
     stop(pursuit).await;
     let say = |words: &str| pursuit.member.say(words, false);
-    let verified = unpack::verify(settings, pursuit.supervisor.reaper(), fetched, &say).await;
+    let verified = unpack::verify(settings, pursuit.supervisor.reaper(), fetched, &accounts, &say).await;
     let directory = verified.map_err(restoring)?;
     let note = |source| GoalError::KeepNote { source };
     let request = wanted.request.clone();

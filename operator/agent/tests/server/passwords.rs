@@ -1,8 +1,11 @@
 //! Passwords that change while members run (G8). The test plays the kubelet too: each member's files change on their own.
 
+use crate::archive::{SOON, archives, base_backup, caught_up, inside, restored, restoring};
 use crate::sql;
+use crate::store::Server;
 use crate::world::{APP_PASSWORD, LONG, MYSQL_PORT, PASSWORDS, World};
 use nix::sys::signal::Signal;
+use porpoise_core::backup::RestorePoint;
 use porpoise_core::protocol::{Action, Role, ServerPhase};
 use sqlx::Connection as _;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
@@ -195,7 +198,9 @@ async fn g8_former_passwords_end_also_when_the_primary_changed() {
     for index in 0..2 {
         accepts_all(&world, index, false, true).await;
     }
-    world.until(1, "telling no more", |state| state.former_passwords.is_empty()).await;
+    world
+        .until(1, "telling no more", |state| state.former_passwords.is_empty())
+        .await;
     // A connection that breaks now is made again, with the new password.
     cut_replicas(&world, 1).await;
     insert(&world, 1, NEXT_APP, 2).await;
@@ -275,4 +280,31 @@ async fn g8_a_password_that_cannot_be_used_changes_nothing_and_is_named() {
     accepts(&world, 0, "porpoise_replication", PASSWORDS[1].1, true).await;
     world.until(0, "content", |state| state.message.is_empty()).await;
     accepts(&world, 1, "porpoise_replication", NEXT[1].1, true).await;
+}
+
+/// Passwords of the backup's time may be why somebody restores. Neither they nor those of what was applied on top get anybody
+/// in, not even for the while that a change of passwords leaves.
+#[tokio::test(flavor = "multi_thread")]
+async fn g8_a30_a_restored_cluster_takes_no_password_of_the_one_it_comes_from() {
+    let world = World::cluster(1, 0).await;
+    let store = Server::new();
+    inside(&world, 0, "CREATE USER reader IDENTIFIED BY 'Reader-1'").await;
+    inside(&world, 0, "ALTER USER app IDENTIFIED BY 'Kept-1' RETAIN CURRENT PASSWORD").await;
+    archives(&world, &store, 0, SOON).await;
+    base_backup(&world, &store, 0).await;
+    inside(&world, 0, "ALTER USER app IDENTIFIED BY 'Replayed-1'").await;
+    inside(&world, 0, "ALTER USER porpoise_monitor IDENTIFIED BY 'Replayed-2'").await;
+    caught_up(&world, 0).await;
+
+    let mut other = World::new(1);
+    other.running(0).await;
+    renew(&other, 0);
+    restored(&mut other, restoring(&world, &store, RestorePoint::Latest)).await;
+    other.promote(0, 2, 0).await;
+    accepts_all(&other, 0, false, true).await;
+    for (user, password) in [("app", "Kept-1"), ("app", "Replayed-1"), ("porpoise_monitor", "Replayed-2")] {
+        accepts(&other, 0, user, password, false).await;
+    }
+    accepts(&other, 0, "reader", "Reader-1", true).await;
+    nothing_shows_in_the_logs(&other);
 }
