@@ -79,7 +79,7 @@ fn orders(cluster: &Cluster, view: &ClusterView, plan: &Plan) -> Vec<ArchiveOrde
 }
 
 /// The recorded primary, if it admits clients.
-fn open_primary(view: &ClusterView) -> Option<&MemberState> {
+pub(super) fn open_primary(view: &ClusterView) -> Option<&MemberState> {
     let status = view.object.status.as_ref()?;
     let state = view.answer(status.primary.as_deref()?)?;
     let admits = matches!(state.role, Role::Primary { admitting: true, .. });
@@ -95,7 +95,7 @@ fn kept(view: &ClusterView) -> impl Iterator<Item = (&String, &BackupSeen)> {
 }
 
 /// What a backup holds, if it says so.
-fn held(backup: &BackupSeen) -> Option<GtidSet> {
+pub(super) fn held(backup: &BackupSeen) -> Option<GtidSet> {
     GtidSet::parse(backup.gtid_set.as_deref()?).ok()
 }
 

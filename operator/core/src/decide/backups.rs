@@ -1,26 +1,22 @@
 //! The backups of a cluster: those that a schedule or a request asks for are made, those beyond retention are deleted, and
 //! the status tells how they stand.
 
+use super::retention::{newest_first, retire};
 use crate::build;
 use crate::condition::{ConditionType, News, Truth};
-use crate::event;
 use crate::names::{ClusterNames, ORIGIN_LABEL};
 use crate::plan::{Plan, Verification};
-use crate::validate::{Cluster, hours_or_days};
+use crate::validate::Cluster;
 use crate::view::{BackupOrigin, BackupSeen, ClusterView};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use porpoise_crds::{
     Backup, BackupDeletionPolicy, BackupPhase, BackupsStatus, LocalReference, MySQLBackup, MySQLBackupSpec,
 };
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-/// Failed backups of the schedule that are kept, for whoever asks why.
-const FAILED_KEPT: usize = 3;
-
-/// A backup by its name.
-type Named<'a> = (&'a String, &'a BackupSeen);
+/// How long before its time no backup of the schedule is made, however much two clocks differ.
+const EARLY: SignedDuration = SignedDuration::from_hours(1);
 
 /// Decides about the backups of a valid cluster.
 pub(super) fn plan(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) {
@@ -86,7 +82,7 @@ fn by_schedule(
     let mut last = past(&before.last_scheduled).unwrap_or(view.now);
     let due = schedule.newest(last, view.now);
     if let Some(due) = due {
-        let name = cluster.names.backup(&due.strftime("%Y%m%d%H%M").to_string());
+        let name = name_of_time(cluster, view, due);
         if view.backups.contains_key(&name) {
             last = due;
         } else if !cluster.spec.hibernated && !view.backups.values().any(is_under_way) {
@@ -94,10 +90,33 @@ fn by_schedule(
         }
     }
     let owed = past(&before.due_since).or(due).filter(|_| !cluster.spec.hibernated);
-    let answered = status.last_success.as_ref().map(|time| time.0);
-    status.due_since = owed.filter(|owed| answered.is_none_or(|answered| answered < *owed)).map(Time);
+    let has_answered = |owed: &Timestamp| {
+        let whole = view.backups.values().filter(|backup| is_good(backup) && backup.damage.is_none());
+        whole.filter(|backup| !is_to_come(backup, view)).any(|backup| backup.completed >= Some(*owed))
+    };
+    status.due_since = owed.filter(|owed| !has_answered(owed)).map(Time);
     status.last_scheduled = Some(Time(last));
     status.next_run = schedule.next(view.now).map(Time);
+}
+
+/// The backup of a time of the schedule. One of that name that was complete in what is still to come, and made long before its
+/// time by the API server's clock, is the work of an operator whose clock was ahead: it is of another time.
+fn name_of_time(cluster: &Cluster, view: &ClusterView, due: Timestamp) -> String {
+    let time = due.strftime("%Y%m%d%H%M").to_string();
+    let is_early = |created: Timestamp| due.duration_since(created) > EARLY;
+    let is_of_another =
+        |backup: &BackupSeen| is_to_come(backup, view) && backup.created.is_some_and(is_early);
+    let (mut name, mut number) = (cluster.names.backup(&time), 1);
+    while view.backups.get(&name).is_some_and(is_of_another) {
+        number += 1;
+        name = cluster.names.backup(&format!("{time}-{number}"));
+    }
+    name
+}
+
+/// Whether it says that it was complete at a time that is still to come.
+fn is_to_come(backup: &BackupSeen, view: &ClusterView) -> bool {
+    backup.completed.is_some_and(|completed| completed > view.now)
 }
 
 /// The newest stored backup of this very cluster is verified at the newest time that was missed, once.
@@ -164,63 +183,6 @@ pub(super) fn wish(
         },
         status: None,
     }
-}
-
-/// Backups of the schedule beyond what is kept. The newest verified one stays, whoever made it.
-fn retire(spec: &Backup, view: &ClusterView, plan: &mut Plan) {
-    let keep = usize::try_from(spec.retention.keep_last).unwrap_or(1).max(1);
-    let newest_verified = newest_first(view, |backup| is_good(backup) && backup.verified)
-        .first()
-        .map(|(name, _)| (*name).clone());
-    let good = newest_first(view, |backup| backup.origin == BackupOrigin::Schedule && is_good(backup));
-    let failed = newest_first(view, |backup| {
-        backup.origin == BackupOrigin::Schedule
-            && backup.phase == Some(BackupPhase::Failed)
-            && !backup.deleting
-    });
-    let recent = within_window(spec, view, &good);
-    let staying = wanted(&good, keep).max(recent);
-    let good = good.into_iter().skip(staying);
-    let good = good.filter(|(name, _)| Some(*name) != newest_verified.as_ref());
-    let kept = match &spec.retention.window {
-        Some(window) => format!("{keep}, window is {window}"),
-        None => keep.to_string(),
-    };
-    let good =
-        good.map(|one| (one, format!("spec.backup.retention.keepLast is {kept}, and newer ones are stored")));
-    let failed = failed.into_iter().skip(FAILED_KEPT);
-    let failed = failed.map(|one| (one, format!("it failed, and so did {FAILED_KEPT} newer ones")));
-    for ((name, backup), reason) in good.chain(failed) {
-        plan.retired_backups.push((name.clone(), backup.uid.clone()));
-        plan.events.push(event::BACKUP_RETIRED.event(&[("backup", name), ("reason", &reason)]));
-    }
-}
-
-/// How many of them, newest first, it takes for so many that are not known to be damaged.
-fn wanted(good: &[Named<'_>], keep: usize) -> usize {
-    let whole = good.iter().enumerate().filter(|(_, (_, backup))| backup.damage.is_none());
-    whole.map(|(index, _)| index + 1).nth(keep.saturating_sub(1)).unwrap_or(good.len())
-}
-
-/// How many of them, newest first, the window keeps: those that were complete in it, and on to the newest verified one
-/// before it, since a moment is restored from a backup that is older than the moment.
-fn within_window(spec: &Backup, view: &ClusterView, good: &[Named<'_>]) -> usize {
-    let Some(window) = &spec.retention.window else { return 0 };
-    let begins = hours_or_days(window)
-        .and_then(|window| SignedDuration::try_from(window).ok())
-        .and_then(|window| view.now.checked_sub(window).ok());
-    // A window that cannot be reckoned, and a backup of unknown age, keep what there is.
-    let Some(begins) = begins else { return good.len() };
-    let is_before = |backup: &BackupSeen| backup.completed.is_some_and(|completed| completed < begins);
-    let anchor = good.iter().position(|(_, backup)| is_before(backup) && backup.verified);
-    let in_window = || good.iter().rposition(|(_, backup)| !is_before(backup)).map_or(0, |last| last + 1);
-    anchor.map_or_else(in_window, |anchor| anchor + 1)
-}
-
-fn newest_first(view: &ClusterView, wanted: impl Fn(&BackupSeen) -> bool) -> Vec<Named<'_>> {
-    let mut found: Vec<Named<'_>> = view.backups.iter().filter(|(_, backup)| wanted(backup)).collect();
-    found.sort_by_key(|(name, backup)| Reverse((backup.completed, backup.created, (*name).clone())));
-    found
 }
 
 /// Whether the last backup came to a good end.

@@ -25,6 +25,7 @@ mod rehearsal;
 mod reign;
 mod rejoin;
 mod release;
+mod retention;
 mod rollout;
 mod roster;
 mod sealing;

@@ -403,3 +403,23 @@ fn d15_a_copy_is_booted_by_the_image_that_its_member_runs() {
     }
     assert_eq!(image(&view), "mysql:9.7");
 }
+
+/// Its time is bounded by its Job, and the pause before it is given up by a clock that nobody sets.
+#[test]
+fn a29_a_clock_that_jumps_ends_no_backup_that_runs() {
+    let plan = decided(&view());
+    let running = after(&view(), &plan);
+    let calm = decided(&running);
+    for now in
+        ["1970-01-01T00:00:00Z", "2026-11-20T03:00:00Z", "2026-12-01T03:00:00Z", "2099-01-01T00:00:00Z"]
+    {
+        let jumped = BackupView { now: now.parse().unwrap(), ..running.clone() };
+        let plan = decided(&jumped);
+        assert_eq!((&plan.status, plan.stop.len()), (&calm.status, 0), "{now}");
+        let mut done = jumped;
+        done.store = Some(job(JobState::Complete, &stored()));
+        let plan = decided(&done);
+        assert_eq!(plan.status.phase, Some(BackupPhase::Succeeded), "{now}");
+        assert_eq!(plan.status.started_at, calm.status.started_at);
+    }
+}

@@ -37,7 +37,7 @@ fn untold() -> ClusterView {
 }
 
 /// The same whose archive gets on, from transaction 11 until half a second ago.
-fn archiving() -> ClusterView {
+pub(super) fn archiving() -> ClusterView {
     let mut view = untold();
     let state = ArchiveState {
         digest: settings(&view).digest(),
@@ -55,13 +55,13 @@ fn tell(view: &mut ClusterView, instance: &str, archive: Option<ArchiveState>) {
 }
 
 /// Changes what the primary says of the archive.
-fn says(view: &mut ClusterView, change: impl FnOnce(&mut ArchiveState)) {
+pub(super) fn says(view: &mut ClusterView, change: impl FnOnce(&mut ArchiveState)) {
     let Some(Look::Answered(state)) = view.members.get_mut("shop-0") else { panic!("shop-0 answers") };
     change(state.archive.as_mut().unwrap());
 }
 
 /// A verified backup of this hour that holds the transactions up to this one.
-fn add(view: &mut ClusterView, hour: u8, last: u64) {
+pub(super) fn add(view: &mut ClusterView, hour: u8, last: u64) {
     let name = format!("shop-{hour}");
     let target = view.object.spec.backup.as_ref().unwrap().target.clone();
     let path = crate::backup::folder(&target, &about(&view.object, &name));
@@ -86,7 +86,7 @@ fn decided(view: &ClusterView) -> Plan {
     decide::plan(view, &fixture::settings())
 }
 
-fn status(plan: &Plan) -> BackupsStatus {
+pub(super) fn status(plan: &Plan) -> BackupsStatus {
     plan.status.backup.clone().unwrap()
 }
 

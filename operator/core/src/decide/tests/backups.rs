@@ -11,7 +11,7 @@ use porpoise_crds::{BackupPhase, BackupsStatus, Phase};
 use serde_json::{Value, json};
 
 /// A Healthy cluster with a target, seen at this time.
-fn view(now: &str, backup: &Value) -> ClusterView {
+pub(super) fn view(now: &str, backup: &Value) -> ClusterView {
     let mut whole = json!({"target": {"s3": {"bucket": "safe"}}});
     for (key, value) in backup.as_object().unwrap() {
         whole[key] = value.clone();
@@ -22,23 +22,23 @@ fn view(now: &str, backup: &Value) -> ClusterView {
     view
 }
 
-fn at(text: &str) -> Timestamp {
+pub(super) fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-fn decided(view: &ClusterView) -> Plan {
+pub(super) fn decided(view: &ClusterView) -> Plan {
     decide::plan(view, &fixture::settings())
 }
 
-fn names(plan: &Plan) -> Vec<&str> {
+pub(super) fn names(plan: &Plan) -> Vec<&str> {
     plan.backups.iter().filter_map(|backup| backup.metadata.name.as_deref()).collect()
 }
 
-fn retired(plan: &Plan) -> Vec<&str> {
+pub(super) fn retired(plan: &Plan) -> Vec<&str> {
     plan.retired_backups.iter().map(|(name, _)| name.as_str()).collect()
 }
 
-fn status(plan: &Plan) -> BackupsStatus {
+pub(super) fn status(plan: &Plan) -> BackupsStatus {
     plan.status.backup.clone().unwrap()
 }
 
@@ -56,16 +56,16 @@ fn seen(origin: BackupOrigin, phase: BackupPhase, completed: &str) -> BackupSeen
     }
 }
 
-fn good(day: u8) -> BackupSeen {
+pub(super) fn good(day: u8) -> BackupSeen {
     seen(BackupOrigin::Schedule, BackupPhase::Succeeded, &format!("2026-11-{day:02}T03:10:00Z"))
 }
 
-fn daily(day: u8) -> String {
+pub(super) fn daily(day: u8) -> String {
     format!("shop-202611{day:02}0300")
 }
 
 /// The next look, some time later, with what the plan left behind.
-fn later(mut view: ClusterView, plan: &Plan, now: &str) -> ClusterView {
+pub(super) fn later(mut view: ClusterView, plan: &Plan, now: &str) -> ClusterView {
     view.object.status = Some(plan.status.clone());
     view.now = at(now);
     for backup in &plan.backups {
@@ -77,7 +77,7 @@ fn later(mut view: ClusterView, plan: &Plan, now: &str) -> ClusterView {
     view
 }
 
-fn over(view: &mut ClusterView, name: &str) {
+pub(super) fn over(view: &mut ClusterView, name: &str) {
     let backup = view.backups.get_mut(name).unwrap();
     (backup.phase, backup.completed, backup.verified) = (Some(BackupPhase::Succeeded), Some(view.now), true);
 }
@@ -276,11 +276,10 @@ fn a_window_keeps_what_every_moment_of_it_needs() {
     assert_eq!(kept(1, "3d", never), days(19), "none is an anchor");
 }
 
-/// A clock that jumps ahead makes every backup old: what `keepLast` asks for stays.
 #[test]
 fn a_window_that_all_backups_have_left_leaves_keep_last() {
-    let retention = json!({"retention": {"keepLast": 2, "window": "3d"}});
-    let mut view = view("2036-11-21T12:00:00Z", &retention);
+    let retention = json!({"retention": {"keepLast": 2, "window": "24h"}});
+    let mut view = view("2026-11-23T12:00:00Z", &retention);
     view.backups.extend((16..=20).map(|day| (daily(day), good(day))));
     let plan = decided(&view);
     assert_eq!(retired(&plan), [daily(18), daily(17), daily(16)]);
@@ -288,7 +287,7 @@ fn a_window_that_all_backups_have_left_leaves_keep_last() {
     assert_eq!(
         reason.unwrap(),
         format!(
-            "{} is deleted: spec.backup.retention.keepLast is 2, window is 3d, and newer ones are stored",
+            "{} is deleted: spec.backup.retention.keepLast is 2, window is 24h, and newer ones are stored",
             daily(18)
         )
     );

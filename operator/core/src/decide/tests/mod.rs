@@ -4,6 +4,7 @@ mod archive;
 mod backups;
 mod bad_states;
 mod beginning;
+mod clocks;
 mod components;
 mod cordon;
 mod failover;
