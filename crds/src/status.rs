@@ -3,6 +3,7 @@
 // The schema derive repeats each struct inside a function.
 #![allow(unreachable_pub)]
 
+use crate::update::RehearsalStatus;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -55,6 +56,9 @@ pub struct MySQLClusterStatus {
     /// How the backups stand, while `spec.backup` is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupsStatus>,
+    /// Accounts whose password was changed and whose former one is still accepted: for an hour after a change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_passwords: Vec<String>,
     /// The update that is tried on a copy, until the members get it or nobody wants it any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rehearsal: Option<RehearsalStatus>,
@@ -356,45 +360,4 @@ pub struct BackupsStatus {
     /// The last `spec.backup.onDemand.requestId` that a backup was made for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
-}
-
-/// An update that is tried on a copy before it touches a member.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct RehearsalStatus {
-    /// The image that is tried.
-    pub image: String,
-    /// Digest of image and settings: another wish is another rehearsal.
-    pub digest: String,
-    /// The `MySQLBackup` whose data is used.
-    pub backup: String,
-    /// UID of that backup.
-    pub backup_uid: String,
-    /// The Job that does it.
-    pub job: String,
-    /// How often it was tried with this backup, from 1 on.
-    pub attempt: i32,
-    /// How it stands.
-    pub outcome: RehearsalOutcome,
-    /// When this try began.
-    pub started_at: Time,
-    /// When it was over.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ended_at: Option<Time>,
-    /// What went wrong, in a sentence.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub message: String,
-}
-
-/// How a rehearsal stands.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema)]
-pub enum RehearsalOutcome {
-    /// The Job is at it.
-    Running,
-    /// The wanted MySQL runs on a copy of the data.
-    Succeeded,
-    /// It did not work, for a reason that may pass: it is tried again after a pause.
-    Interrupted,
-    /// It does not work until somebody changes something.
-    Failed,
 }

@@ -4,6 +4,7 @@
 #![allow(unreachable_pub)]
 
 use crate::schema;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -91,4 +92,45 @@ pub enum Rehearsal {
     Required,
     /// No.
     Skip,
+}
+
+/// An update that is tried on a copy before it touches a member.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RehearsalStatus {
+    /// The image that is tried.
+    pub image: String,
+    /// Digest of image and settings: another wish is another rehearsal.
+    pub digest: String,
+    /// The `MySQLBackup` whose data is used.
+    pub backup: String,
+    /// UID of that backup.
+    pub backup_uid: String,
+    /// The Job that does it.
+    pub job: String,
+    /// How often it was tried with this backup, from 1 on.
+    pub attempt: i32,
+    /// How it stands.
+    pub outcome: RehearsalOutcome,
+    /// When this try began.
+    pub started_at: Time,
+    /// When it was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Time>,
+    /// What went wrong, in a sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// How a rehearsal stands.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema)]
+pub enum RehearsalOutcome {
+    /// The Job is at it.
+    Running,
+    /// The wanted MySQL runs on a copy of the data.
+    Succeeded,
+    /// It did not work, for a reason that may pass: it is tried again after a pause.
+    Interrupted,
+    /// It does not work until somebody changes something.
+    Failed,
 }

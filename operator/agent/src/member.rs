@@ -105,7 +105,7 @@ struct Board {
     variables: (u64, Vec<Variable>),
     archived: Archived,
     /// Accounts whose former password is accepted, if this is the primary.
-    former_passwords: Vec<String>,
+    former_passwords: Option<Vec<String>>,
 }
 
 /// Whether a replica may be read from, when it was last looked at.
@@ -169,7 +169,7 @@ impl Member {
             components: (0, Vec::new()),
             variables: (0, Vec::new()),
             archived: Archived::default(),
-            former_passwords: Vec::new(),
+            former_passwords: None,
         };
         Self {
             settings,
@@ -336,8 +336,8 @@ impl Member {
         self.board().components = (run, components);
     }
 
-    /// These accounts have a former password that is still accepted.
-    pub fn keep_former(&self, users: Vec<String>) {
+    /// These accounts have a former password that is still accepted. Without any: nobody has looked yet.
+    pub fn keep_former(&self, users: Option<Vec<String>>) {
         self.board().former_passwords = users;
     }
 

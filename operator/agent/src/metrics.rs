@@ -59,7 +59,7 @@ fn fill(registry: &mut Registry, member: &Member) {
                 proven_k.unwrap_or(-1).into(),
             );
             let delay = signed(member.commit_delay());
-            let former = i64::try_from(state.former_passwords.len()).unwrap_or(i64::MAX);
+            let former = i64::try_from(state.former_passwords.iter().flatten().count()).unwrap_or(i64::MAX);
             gauge(registry, "former_passwords", "Accounts whose former password is still accepted", former);
             gauge(
                 registry,

@@ -111,6 +111,9 @@ catalogue! {
     RESUMED, Normal, "Resumed", "the Pods start again";
     PAUSED, Normal, "Paused", "reconciling is stopped by spec.paused; the members go on with their fences";
     CERTIFICATES_RENEWED, Normal, "CertificatesRenewed", "the certificates were renewed; they end at {until}";
+    PASSWORDS_CHANGING, Normal, "PasswordsChanging", "{accounts} got new passwords; the former ones are accepted beside them for an hour";
+    PASSWORDS_CHANGED, Normal, "PasswordsChanged", "no former password is accepted any more";
+    PASSWORD_REFUSED, Warning, "PasswordRefused", "{instance}: {reason}";
     DELETION_STARTED, Normal, "DeletionStarted", "deletion begins; volumes: {policy}";
     UPDATE_BACKUP_STARTED, Normal, "UpdateBackupStarted", "{backup} is made before members get image {image}";
     UPDATE_REHEARSAL_STARTED, Normal, "UpdateRehearsalStarted", "Job {job} tries image {image} on a copy of the data, from {backup}";

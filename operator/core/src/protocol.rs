@@ -16,6 +16,9 @@ use serde::{Deserialize, Serialize};
 /// Number of a reign. It only grows; larger wins (ha.md §2).
 pub type Term = i64;
 
+/// How the message of a primary ends that cannot use a password of the Secret.
+pub const ACCOUNTS_STAY: &str = "until then the accounts stay as they were";
+
 /// One instruction. Receiving it raises the agent's durable promise to `term` before anything else happens.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -183,9 +186,9 @@ pub struct MemberState {
     /// How the archive stands; absent: this agent was not told to archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive: Option<ArchiveState>,
-    /// Accounts with a former password that is still accepted. Only the primary tells.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub former_passwords: Vec<String>,
+    /// Accounts with a former password that is still accepted. Only a primary tells, and only when it has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_passwords: Option<Vec<String>>,
     /// What the agent is busy with or what failed, in a sentence. Empty: nothing to say.
     pub message: String,
 }

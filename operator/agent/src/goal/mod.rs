@@ -28,7 +28,7 @@ use crate::observe::Facts;
 use crate::supervise::{Server, Supervisor};
 use porpoise_core::beginning::CANNOT_BEGIN;
 use porpoise_core::member::Goal;
-use porpoise_core::protocol::{Action, Term};
+use porpoise_core::protocol::{ACCOUNTS_STAY, Action, Term};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -85,7 +85,7 @@ pub enum GoalError {
         source: std::io::Error,
     },
     /// A password cannot be used.
-    #[error("use the new {file} of the Secret: {reason}; until then the accounts stay as they were")]
+    #[error("use the new {file} of the Secret: {reason}; {ACCOUNTS_STAY}")]
     RefusePassword {
         /// Its key in the Secret.
         file: String,

@@ -99,7 +99,7 @@ pub(super) async fn end_former(pursuit: &Arc<Pursuit>, logins: &[&Login]) -> Res
     let kept = kept(pursuit).await?;
     let ours = |login: &&&Login| kept.iter().any(|(user, host)| *user == login.user && host == login.host);
     let with_former: Vec<&&Login> = logins.iter().filter(ours).collect();
-    pursuit.member.keep_former(with_former.iter().map(|login| login.user.clone()).collect());
+    pursuit.member.keep_former(Some(with_former.iter().map(|login| login.user.clone()).collect()));
     if !is_over(pursuit, with_former.is_empty()) {
         return Ok(());
     }
@@ -109,7 +109,7 @@ pub(super) async fn end_former(pursuit: &Arc<Pursuit>, logins: &[&Login]) -> Res
         write(pursuit, statements::discard_password(&login.account)).await?;
         tracing::info!(user = login.user, "the former password is accepted no longer");
     }
-    pursuit.member.keep_former(Vec::new());
+    pursuit.member.keep_former(Some(Vec::new()));
     Ok(())
 }
 

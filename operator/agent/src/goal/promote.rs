@@ -153,6 +153,7 @@ async fn open_writes(pursuit: &Pursuit, run: u64, term: Term) -> Result<(), Goal
         former: passwords::Former::default(),
         events: events::Known::default(),
     });
+    pursuit.member.keep_former(None);
     stand(pursuit, run);
     let opened = pursuit.admin.run(statements::set_read_only(false), BRIEF).await;
     if let Err(error) = &opened

@@ -41,7 +41,7 @@ impl Member {
             replaced_by: board.replaced_by.clone(),
             disk: board.disk,
             long_transactions: board.long_transactions.clone(),
-            former_passwords: if is_primary { board.former_passwords.clone() } else { Vec::new() },
+            former_passwords: board.former_passwords.clone().filter(|_| is_primary),
             archive: self.archive_state(&board.archived),
             crashes: self.supervisor.crashes(),
             components: if run == Some(board.components.0) { board.components.1.clone() } else { Vec::new() },

@@ -4,7 +4,7 @@ use super::rollout::{self, Rollout};
 use super::roster::{Roster, reigns_in};
 use super::step::{Situation, Step, recorded};
 use super::update_gate::{self, Hold};
-use super::{archive, backups, changeover, halt, mending, quorum, status, stores};
+use super::{archive, backups, changeover, halt, mending, passwords, quorum, status, stores};
 use crate::build;
 use crate::event;
 use crate::names::{COPIES_LABEL, READS_LABEL, ROLE_LABEL, ordinal};
@@ -48,6 +48,7 @@ pub(super) fn plan(cluster: &Cluster, view: &ClusterView, mut plan: Plan) -> Pla
     plan.reason.clone_from(&step.reason);
     backups::plan(cluster, view, &mut plan);
     archive::plan(cluster, view, &mut plan);
+    passwords::plan(view, &mut plan);
     status::report(cluster, view, &step, &mut plan);
     let soon = hold.as_ref().map_or(CALM, Hold::look_again);
     if let Some(hold) = hold {

@@ -19,6 +19,7 @@ mod halt;
 mod handover;
 mod living;
 mod mending;
+mod passwords;
 mod patience;
 mod quorum;
 mod rehearsal;

@@ -336,7 +336,7 @@ impl Member {
             components: Vec::new(),
             variables: Vec::new(),
             archive: None,
-            former_passwords: Vec::new(),
+            former_passwords: None,
             message: String::new(),
         })
     }

@@ -11,6 +11,7 @@ mod failover;
 mod final_backup;
 mod found;
 mod lifecycle;
+mod passwords;
 mod protocol;
 mod rehearsal;
 mod rejoin;
