@@ -4,7 +4,7 @@ use crate::board::Board;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use porpoise_core::backup::{ARCHIVE_BROKEN, ARCHIVE_FAILING};
 use porpoise_core::condition::ConditionType;
-use porpoise_crds::MySQLClusterStatus;
+use porpoise_crds::{MySQLClusterStatus, RehearsalOutcome, RehearsalStatus};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -81,6 +81,8 @@ pub struct Metrics {
     archive_delay: Family<ClusterLabels, Gauge>,
     archive_failing: Family<ClusterLabels, Gauge>,
     restorable: Family<ClusterLabels, Gauge>,
+    rehearsals: Family<ResultLabel, Counter>,
+    rehearsal_failed: Family<ClusterLabels, Gauge>,
     leader: Gauge,
     missing_crds: Family<CrdLabel, Gauge>,
 }
@@ -105,6 +107,8 @@ impl Default for Metrics {
             archive_delay: Family::default(),
             archive_failing: Family::default(),
             restorable: Family::default(),
+            rehearsals: Family::default(),
+            rehearsal_failed: Family::default(),
             leader: Gauge::default(),
             missing_crds: Family::default(),
         };
@@ -154,6 +158,7 @@ impl Metrics {
             self.last_failed.clone(),
         );
         self.register_archive();
+        self.register_rehearsals();
         let registry = &mut self.registry;
         registry.register("leader", "1 while this process leads", self.leader.clone());
         registry.register(
@@ -179,6 +184,20 @@ impl Metrics {
             "cluster_restorable_seconds",
             "Length of the time that a cluster can be restored to any moment of",
             self.restorable.clone(),
+        );
+    }
+
+    fn register_rehearsals(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "rehearsals",
+            "Updates that were tried on a copy of the data",
+            self.rehearsals.clone(),
+        );
+        registry.register(
+            "rehearsal_last_failed",
+            "Whether the wanted update does not work on a copy of the data",
+            self.rehearsal_failed.clone(),
         );
     }
 
@@ -275,6 +294,26 @@ impl Metrics {
         show(&labels, numbers);
     }
 
+    /// How the update stands that is tried on a copy: the status before a pass, and after it. Without any the cluster is gone.
+    pub fn rehearsal(
+        &self,
+        namespace: &str,
+        name: &str,
+        change: Option<(&MySQLClusterStatus, &MySQLClusterStatus)>,
+    ) {
+        let labels = ClusterLabels { namespace: namespace.to_owned(), name: name.to_owned() };
+        let before = change.and_then(|(before, _)| before.rehearsal.as_ref());
+        let after = change.and_then(|(_, after)| after.rehearsal.as_ref());
+        let failed = after.map(|after| i64::from(after.outcome == RehearsalOutcome::Failed));
+        show(&labels, [(&self.rehearsal_failed, failed)]);
+        let key = |one: &RehearsalStatus| (one.job.clone(), one.attempt, one.outcome);
+        if let Some(after) = after.filter(|after| before.map(key) != Some(key(after)))
+            && let Some(result) = ended(after.outcome)
+        {
+            self.rehearsals.get_or_create(&ResultLabel { result }).inc();
+        }
+    }
+
     /// All metrics as text.
     pub fn text(&self, board: &Board) -> String {
         let notes = board.notes();
@@ -287,6 +326,16 @@ impl Metrics {
         // Writing into a String cannot fail.
         let _ = encode(&mut text, &self.registry);
         text
+    }
+}
+
+/// How a rehearsal ended, if it did.
+fn ended(outcome: RehearsalOutcome) -> Option<&'static str> {
+    match outcome {
+        RehearsalOutcome::Running => None,
+        RehearsalOutcome::Succeeded => Some("succeeded"),
+        RehearsalOutcome::Interrupted => Some("interrupted"),
+        RehearsalOutcome::Failed => Some("failed"),
     }
 }
 
@@ -318,77 +367,4 @@ fn has_failed(status: &MySQLClusterStatus) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn backed_up(ready: &str) -> MySQLClusterStatus {
-        let condition = serde_json::json!({
-            "type": "BackupReady", "status": ready, "reason": "Any", "message": "", "lastTransitionTime": "1970-01-01T00:00:00Z",
-        });
-        let backup =
-            serde_json::json!({"lastSuccess": "1970-01-01T00:01:40Z", "dueSince": "1970-01-01T00:02:40Z"});
-        serde_json::from_value(serde_json::json!({"backup": backup, "conditions": [condition]})).unwrap()
-    }
-
-    #[test]
-    fn the_archive_has_numbers_of_its_own() {
-        let metrics = Metrics::default();
-        let mut status = backed_up("False");
-        status.conditions[0].reason = "ArchiveFailing".to_owned();
-        let backup = status.backup.as_mut().unwrap();
-        let at = |second| Some(Time(jiff::Timestamp::from_second(second).unwrap()));
-        (backup.restorable_from, backup.restorable_to) = (at(100), at(700));
-        backup.archive_failing_since = at(800);
-        metrics.backups("prod", "shop", Some(&status));
-        metrics.archive("prod", "shop", Some(&status), Some(Duration::from_millis(90_500)));
-        let text = metrics.text(&Board::default());
-        for line in [
-            "cluster_archive_delay_seconds{namespace=\"prod\",name=\"shop\"} 90",
-            "cluster_archive_failing{namespace=\"prod\",name=\"shop\"} 1",
-            "cluster_restorable_seconds{namespace=\"prod\",name=\"shop\"} 600",
-            "backup_last_failed{namespace=\"prod\",name=\"shop\"} 0",
-        ] {
-            assert!(text.contains(&format!("porpoise_{line}")), "{line}: {text}");
-        }
-        metrics.backups("prod", "shop", None);
-        metrics.archive("prod", "shop", None, None);
-        assert!(!metrics.text(&Board::default()).contains("shop"));
-    }
-
-    #[test]
-    fn a_cluster_has_one_state_and_leaves_none_behind() {
-        let metrics = Metrics::default();
-        metrics.state("prod", "shop", None, Some("Healthy"));
-        metrics.members("prod", "shop", Some(Members { wanted: 3, ready_replicas: 1 }));
-        metrics.state("prod", "shop", Some("Healthy"), Some("Degraded"));
-        let text = metrics.text(&Board::default());
-        assert!(
-            text.contains(r#"porpoise_cluster_state{namespace="prod",name="shop",state="Degraded"} 1"#),
-            "{text}"
-        );
-        assert!(!text.contains("Healthy"));
-        for line in [
-            "instances{namespace=\"prod\",name=\"shop\"} 3",
-            "ready_replicas{namespace=\"prod\",name=\"shop\"} 1",
-        ] {
-            assert!(text.contains(&format!("porpoise_cluster_{line}")), "{text}");
-        }
-        metrics.backups("prod", "shop", Some(&backed_up("False")));
-        let text = metrics.text(&Board::default());
-        for line in [
-            "last_success_timestamp_seconds{namespace=\"prod\",name=\"shop\"} 100",
-            "due_since_timestamp_seconds{namespace=\"prod\",name=\"shop\"} 160",
-            "last_failed{namespace=\"prod\",name=\"shop\"} 1",
-        ] {
-            assert!(text.contains(&format!("porpoise_backup_{line}")), "{text}");
-        }
-        assert!(!text.contains("next_run_timestamp_seconds{"), "there is no schedule: {text}");
-        metrics.backups("prod", "shop", Some(&backed_up("True")));
-        let text = metrics.text(&Board::default());
-        assert!(text.contains("porpoise_backup_last_failed{namespace=\"prod\",name=\"shop\"} 0"), "{text}");
-        metrics.state("prod", "shop", Some("Degraded"), None);
-        metrics.members("prod", "shop", None);
-        metrics.backups("prod", "shop", None);
-        assert!(!metrics.text(&Board::default()).contains("shop"));
-    }
-}
+mod tests;

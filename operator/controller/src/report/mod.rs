@@ -79,6 +79,7 @@ pub fn gone(context: &Context, uid: &str) {
         context.metrics.members(&namespace, &name, None);
         context.metrics.backups(&namespace, &name, None);
         context.metrics.archive(&namespace, &name, None, None);
+        context.metrics.rehearsal(&namespace, &name, None);
     }
     context.memories.forget(uid);
     context.agents.forget(uid);
@@ -98,6 +99,8 @@ fn state(context: &Context, object: &MySQLCluster, plan: &Plan, outcome: &Outcom
     context.metrics.members(&key.namespace, &key.name, state.map(|_| members(object, plan)));
     context.metrics.backups(&key.namespace, &key.name, Some(&plan.status));
     context.metrics.archive(&key.namespace, &key.name, Some(&plan.status), plan.archive_delay);
+    let before = object.status.clone().unwrap_or_default();
+    context.metrics.rehearsal(&key.namespace, &key.name, Some((&before, &plan.status)));
 }
 
 fn members(object: &MySQLCluster, plan: &Plan) -> Members {
