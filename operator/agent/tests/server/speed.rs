@@ -167,6 +167,7 @@ async fn restore(world: &World, store: &Server) -> Duration {
     let began = Instant::now();
     restored(&mut other, action).await;
     let took = began.elapsed();
+    assert_eq!(content(&other, 0).await, content(world, 1).await, "the table came back as it was");
     let log = other.members[0].log();
     phases("restore", log.split_once("restoring the backup").unwrap().1);
     took
@@ -196,6 +197,12 @@ async fn fill(world: &World, mebibytes: u64) {
                     SELECT 4 UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8) AS eight";
         inside(world, 0, rows).await;
     }
+}
+
+/// The large table, as a whole.
+async fn content(world: &World, index: usize) -> String {
+    let all = "SELECT CONCAT_WS(' ', COUNT(*), SUM(id), SUM(place), SUM(CRC32(raw))) FROM sh_op.big";
+    sql::text(&mut sql::inside(&world.members[index]).await, all).await
 }
 
 /// The same objects, four at a time, into files: no hashes, no decompression.
