@@ -5,6 +5,8 @@ use crate::testing::{Call, Calls, cluster, context, refusal, server};
 use porpoise_crds::{BACKUP_FINALIZER, BackupPhase};
 use serde_json::{Value, json};
 
+mod kills;
+
 const BACKUPS: &str = "/apis/mysql.porpoise.dev/v1alpha1/namespaces/prod/mysqlbackups/shop-a";
 const JOBS: &str = "/apis/batch/v1/namespaces/prod/jobs";
 
