@@ -6,6 +6,7 @@
 use crate::{BackupTarget, BackupVerification, ComparisonStatus, LocalReference, VerificationStatus, schema};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::core::Rule;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -163,8 +164,7 @@ pub enum BackupSource {
 /// Which backup a new cluster begins with.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.backupRef) != has(self.location)")
-    .message("name either backupRef, a MySQLBackup of this namespace, or location, where a backup is stored"))]
+#[x_kube(validation = one_source())]
 pub struct Restore {
     /// A `MySQLBackup` of this namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -178,6 +178,13 @@ pub struct Restore {
     /// How far to go beyond the backup, by what `spec.backup.binlogArchive` stored. Absent: what the backup holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub point_in_time: Option<PointInTime>,
+}
+
+/// A backup is named in one way.
+pub(crate) fn one_source() -> Rule {
+    Rule::new("has(self.backupRef) != has(self.location)").message(
+        "name either backupRef, a MySQLBackup of this namespace, or location, where a backup is stored",
+    )
 }
 
 /// A transaction, `UUID:NUMBER` or `UUID:TAG:NUMBER`.
@@ -288,7 +295,7 @@ pub struct MySQLBackupStatus {
     /// Entry of the Secret with the key that it was encrypted with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<BackupEncryption>,
-    /// UID of the cluster whose data it is.
+    /// UID of the cluster whose data it is; with a dot and the number of the line of data from the second line on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
     /// MySQL release that wrote the data.

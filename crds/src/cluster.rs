@@ -8,6 +8,7 @@ use crate::bootstrap::Bootstrap;
 use crate::fields::{
     Durability, Failover, Mysql, NetworkPolicy, Pod, Resources, Services, Storage, Switchover, Tls,
 };
+use crate::in_place::InPlaceRestore;
 use crate::status::MySQLClusterStatus;
 use crate::update::Update;
 use kube::core::Rule;
@@ -136,6 +137,11 @@ pub struct MySQLClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bootstrap: Option<Bootstrap>,
 
+    /// Goes back to a backup in place, once for every new `requestId`: the members get new volumes, and the old ones stay as
+    /// they are. Removing it before the restored data is open goes back to the old ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<InPlaceRestore>,
+
     /// Stops all Pods and keeps the data. Setting it back to false starts them again.
     #[serde(default)]
     pub hibernated: bool,
@@ -195,6 +201,7 @@ impl Default for MySQLClusterSpec {
             backup: None,
             update: Update::default(),
             bootstrap: None,
+            restore: None,
             hibernated: false,
             paused: false,
         }

@@ -2,9 +2,9 @@
 
 use crate::{
     Backup, BackupDeletionPolicy, BackupEncryption, BackupLocation, BackupSource, BackupTarget,
-    BackupVerification, BinlogArchive, Bootstrap, CloneFrom, DeletionPolicy, EntryReference, LocalReference,
-    MySQLBackup, MySQLBackupSpec, MySQLCluster, MySQLClusterSpec, Mysql, NetworkPolicy, Pod, PointInTime,
-    Resources, Restore, Retention, S3Target, SqlReference, Storage, Tls, TlsMode,
+    BackupVerification, BinlogArchive, Bootstrap, CloneFrom, DeletionPolicy, EntryReference, InPlaceRestore,
+    LocalReference, MySQLBackup, MySQLBackupSpec, MySQLCluster, MySQLClusterSpec, Mysql, NetworkPolicy, Pod,
+    PointInTime, Resources, Restore, Retention, S3Target, SqlReference, Storage, Tls, TlsMode,
 };
 use k8s_openapi::api::core::v1::{Affinity, PodAffinityTerm, PodAntiAffinity, Toleration};
 use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
@@ -60,6 +60,12 @@ pub fn examples() -> Vec<Example> {
             "A new cluster that begins with a stored backup and all that was archived after it.",
             "vault-again",
             MySQLClusterSpec { bootstrap: Some(restore()), ..sized("20Gi") },
+        ),
+        example(
+            "restore-in-place",
+            "A cluster that goes back to the moment before an accident; its old volumes stay.",
+            "vault",
+            MySQLClusterSpec { restore: Some(in_place()), ..sized("20Gi") },
         ),
         example(
             "init-sql",
@@ -121,6 +127,21 @@ fn restore() -> Bootstrap {
             }),
         }),
         ..Bootstrap::default()
+    }
+}
+
+fn in_place() -> InPlaceRestore {
+    InPlaceRestore {
+        request_id: "dropped-orders".to_owned(),
+        backup_ref: Some(reference("vault-202611210130")),
+        location: None,
+        key_secret_ref: None,
+        point_in_time: Some(PointInTime {
+            latest: None,
+            time: None,
+            gtid: None,
+            before_gtid: Some("3e11fa47-71ca-11e1-9e33-c80aa9429562:7041".to_owned()),
+        }),
     }
 }
 

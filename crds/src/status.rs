@@ -3,6 +3,7 @@
 // The schema derive repeats each struct inside a function.
 #![allow(unreachable_pub)]
 
+use crate::RestoreStatus;
 use crate::update::RehearsalStatus;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 use kube::KubeSchema;
@@ -62,6 +63,12 @@ pub struct MySQLClusterStatus {
     /// The update that is tried on a copy, until the members get it or nobody wants it any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rehearsal: Option<RehearsalStatus>,
+    /// Number of the line of data that the members have: each restore in place makes another one. Absent: the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<i64>,
+    /// What became of `spec.restore`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<RestoreStatus>,
     /// Selector of the Pods, for the scale subresource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
@@ -96,6 +103,8 @@ pub enum Phase {
     QuorumUnavailable,
     /// A primary is chosen and becomes writable.
     Recovering,
+    /// The members get a backup's data on new volumes, by `spec.restore`.
+    Restoring,
     /// Members are being added or removed.
     Scaling,
     /// Members are restarted one by one.
@@ -122,6 +131,7 @@ impl Phase {
             Self::FailingOver => "FailingOver",
             Self::QuorumUnavailable => "QuorumUnavailable",
             Self::Recovering => "Recovering",
+            Self::Restoring => "Restoring",
             Self::Scaling => "Scaling",
             Self::Updating => "Updating",
             Self::Hibernated => "Hibernated",

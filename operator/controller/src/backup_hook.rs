@@ -128,13 +128,12 @@ impl Hook<'_> {
 
     /// Name of a backup that will do.
     async fn fresh(&self, cluster: &MySQLCluster) -> Result<Option<String>, BackupHookError> {
-        let born = cluster.metadata.creation_timestamp.as_ref().map(|time| time.0);
         // The schema refuses what is no duration.
         let usual = duration(&cluster.spec.update.backup_max_age).unwrap_or_default();
         let max_age = self.options.max_age.unwrap_or(usual);
         let will_do = |backup: &MySQLBackup| {
             backup.spec.cluster_ref.name == self.options.cluster
-                && backup_seen(backup).is_fresh(born, max_age, Timestamp::now())
+                && backup_seen(backup).is_fresh(cluster, max_age, Timestamp::now())
         };
         let mut page = ListParams::default().limit(PAGE);
         loop {

@@ -4,6 +4,7 @@ use crate::cache::{Cache, ClusterKey};
 use crate::kinds::{INSTANCE, OwnedKind};
 use crate::nodes::Nodes;
 use kube::core::{DynamicObject, ObjectMeta};
+use porpoise_core::line::Line;
 use porpoise_core::names::ORIGIN_LABEL;
 use porpoise_core::view::{BackupOrigin, BackupSeen, ClaimView, PodView, TroubleKind};
 use porpoise_crds::{MySQLBackup, MySQLCluster, VERIFY_DUE, VerificationPhase};
@@ -89,6 +90,17 @@ pub fn backup_seen(backup: &MySQLBackup) -> BackupSeen {
     }
 }
 
+/// What is kept of a volume claim of a member.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ClaimFacts {
+    /// The line of data that it is for.
+    pub line: Line,
+    /// The instance that it is for.
+    pub instance: String,
+    /// What decisions see.
+    pub view: ClaimView,
+}
+
 /// What is kept of a Pod.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct PodFacts {
@@ -135,7 +147,7 @@ pub struct Caches {
     /// Pods by name.
     pub pods: Arc<Cache<PodFacts>>,
     /// Volume claims by name.
-    pub claims: Arc<Cache<ClaimView>>,
+    pub claims: Arc<Cache<ClaimFacts>>,
     /// Backups by name.
     pub backups: Arc<Cache<BackupSeen>>,
     /// Nodes by name.

@@ -114,6 +114,8 @@ mod tests {
             stateful_set: None,
             pods: BTreeMap::new(),
             nodes: BTreeMap::new(),
+            line: porpoise_core::line::FIRST,
+            other_claims: BTreeMap::new(),
             claims: BTreeMap::new(),
             members: BTreeMap::from([("shop-0".to_owned(), look)]),
             references: porpoise_core::view::References::default(),

@@ -145,7 +145,7 @@ pub struct Donor {
 pub struct About {
     /// Name of the `MySQLBackup`.
     pub backup: String,
-    /// UID of the `MySQLCluster`.
+    /// UID of the `MySQLCluster`, and from its second line of data on the line ([`crate::line::history`]).
     pub cluster: String,
     /// `NAMESPACE/NAME` of the `MySQLCluster`.
     pub owner: String,

@@ -78,6 +78,10 @@ catalogue! {
     CLUSTER_DEGRADED, Warning, "ClusterDegraded", "{message}";
     SPEC_INVALID, Warning, "SpecInvalid", "{problems}; the running database stays as it was";
     SPEC_WARNING, Warning, "SpecWarning", "{message}";
+    RESTORE_STARTED, Normal, "RestoreStarted", "request {request}: the members stop and get new volumes, {claims}; the old ones stay as they are";
+    RESTORE_WAITING, Warning, "RestoreWaiting", "request {request} waits: {message}; nothing was touched";
+    RESTORE_FINISHED, Normal, "RestoreFinished", "request {request}: the restored data is open on {instance}; the volumes {former} still hold the data before it";
+    RESTORE_WITHDRAWN, Normal, "RestoreWithdrawn", "request {request} was withdrawn: the cluster has the data it had";
     BOOTSTRAP_STARTED, Normal, "BootstrapStarted", "{instance} {what}";
     BOOTSTRAP_FAILED, Warning, "BootstrapFailed", "{instance}: {reason}; nothing of it is kept, and it is tried again";
     TERM_RAISED, Normal, "TermRaised", "term {term} begins: {reason}";

@@ -12,6 +12,7 @@ pub mod event;
 pub mod fixture;
 pub mod gate;
 pub mod gtid;
+pub mod line;
 pub mod member;
 pub mod mycnf;
 pub mod names;

@@ -15,8 +15,6 @@ pub const STORE_PORT: u16 = 7308;
 pub const CONTAINER: &str = "mysql";
 /// Name of the init container that copies the agent.
 pub const INIT_CONTAINER: &str = "agent";
-/// Name of the claim template; claims are called `data-POD`.
-pub const DATA_VOLUME: &str = "data";
 
 /// Where the volume claim is mounted.
 pub const VOLUME_PATH: &str = "/var/lib/mysql";
@@ -205,10 +203,6 @@ impl ClusterNames {
     /// Instance (and Pod) with this ordinal.
     pub fn instance(&self, ordinal: u32) -> String {
         format!("{}-{ordinal}", self.name)
-    }
-    /// Volume claim of an instance.
-    pub fn claim(&self, instance: &str) -> String {
-        format!("{DATA_VOLUME}-{instance}")
     }
     /// Stable DNS name of an instance, resolved through the Pod's search domains.
     pub fn host(&self, instance: &str) -> String {

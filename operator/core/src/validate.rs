@@ -28,12 +28,13 @@ pub use removed::REMOVED_SETTINGS;
 pub use warnings::ACCEPT_WARNINGS;
 
 use crate::gate::FeatureGates;
+use crate::line::{self, Line};
 use crate::mycnf;
 use crate::names::ClusterNames;
 use crate::quantity;
 use crate::runtime;
 use crate::schedule::Schedule;
-use crate::view::{ClaimView, References};
+use crate::view::{ClaimView, ClusterView, References};
 use porpoise_crds::{DeletionPolicy, DurabilityPolicy, MySQLCluster, MySQLClusterSpec, Quorum};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -58,6 +59,8 @@ pub struct Cluster {
     pub names: ClusterNames,
     /// UID of the object.
     pub uid: String,
+    /// The line of data that the members have or shall have.
+    pub line: Line,
     /// Generation of the spec.
     pub generation: i64,
     /// Number of instances that are wanted.
@@ -164,17 +167,25 @@ pub struct Stored {
     pub storage_class: Option<String>,
     /// Release series that the data was last used with.
     pub series: Option<(u32, u32)>,
+    /// The line of data that the members have or shall have; absent: the one that the status names.
+    pub line: Option<Line>,
 }
 
 impl Stored {
+    /// What a view tells.
+    pub fn of(view: &ClusterView) -> Self {
+        Self { line: Some(view.line), ..Self::new(&view.object, &view.claims) }
+    }
+
     /// What status and volume claims tell.
-    pub fn new(object: &MySQLCluster, claims: &BTreeMap<String, ClaimView>) -> Self {
+    fn new(object: &MySQLCluster, claims: &BTreeMap<String, ClaimView>) -> Self {
         let status = object.status.as_ref();
         let current = status.and_then(|status| status.version.as_ref()?.current.as_deref());
         Self {
             size_bytes: claims.values().map(|claim| claim.size_bytes).min(),
             storage_class: claims.values().find_map(|claim| claim.storage_class.clone()),
             series: current.and_then(release::series_of),
+            line: None,
         }
     }
 }
@@ -204,20 +215,22 @@ pub fn cluster(
     problems.extend(update::problems(&spec.update));
     problems.extend(backup::problems(spec, names(object).cluster()));
     problems.extend(bootstrap::problems(spec));
-    if problems.is_empty() { Ok(assemble(object, references, settings)) } else { Err(problems) }
+    if problems.is_empty() { Ok(assemble(object, references, stored, settings)) } else { Err(problems) }
 }
 
 /// The validated cluster; nothing in here can fail any more.
-fn assemble(object: &MySQLCluster, references: &References, settings: &Settings) -> Cluster {
+fn assemble(object: &MySQLCluster, references: &References, stored: &Stored, settings: &Settings) -> Cluster {
     let meta = &object.metadata;
     let mut spec = object.spec.clone();
     // An empty class would mean "no dynamic volumes" in a claim; people mean the default (A7).
     spec.storage.storage_class_name = spec.storage.storage_class_name.filter(|class| !class.is_empty());
+    spec.bootstrap = line::bootstrap(object);
     let storage_bytes = quantity::bytes(&spec.storage.size).unwrap_or_default();
     let mysql_settings = mysqld::merged(&spec.mysql, references);
     Cluster {
         names: names(object),
         uid: meta.uid.clone().unwrap_or_default(),
+        line: stored.line.unwrap_or_else(|| line::recorded(object)),
         generation: meta.generation.unwrap_or_default(),
         instances: u32::try_from(spec.instances).unwrap_or_default(),
         image: release::image(&spec, settings),

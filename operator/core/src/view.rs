@@ -2,6 +2,7 @@
 
 use crate::backup::{ArchiveSettings, JobView, RestoreSource};
 use crate::beginning::Origin;
+use crate::line::{self, Line};
 use crate::protocol::MemberState;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -28,9 +29,13 @@ pub struct ClusterView {
     pub pods: BTreeMap<String, PodView>,
     /// The nodes of these Pods by name; none where nodes may not be read.
     pub nodes: BTreeMap<String, NodeView>,
-    /// Volume claims of this cluster by instance name.
+    /// The line of data that the members have or shall have.
+    pub line: Line,
+    /// Volume claims of this line by instance name.
     pub claims: BTreeMap<String, ClaimView>,
-    /// What each instance's agent answered, for every instance that has a Pod or stands in the claim.
+    /// Volume claims of the members' other lines, by their own name.
+    pub other_claims: BTreeMap<String, ClaimView>,
+    /// What each instance's agent answered, for every instance that has a Pod of this line or stands in the claim.
     pub members: BTreeMap<String, Look>,
     /// What the spec refers to outside this object.
     pub references: References,
@@ -63,7 +68,7 @@ pub struct BackupSeen {
     pub message: String,
     /// It is being deleted.
     pub deleting: bool,
-    /// UID of the cluster whose data it is.
+    /// The line of data that it is of ([`line::history`]).
     pub cluster: Option<String>,
     /// Where it is stored.
     pub location: Option<BackupLocation>,
@@ -74,14 +79,17 @@ pub struct BackupSeen {
 }
 
 impl BackupSeen {
-    /// Whether it will do in place of a new one: verified, of the cluster born then and not of a former one of its name, and
-    /// no older than `max_age`.
-    pub fn is_fresh(&self, born: Option<Timestamp>, max_age: Duration, now: Timestamp) -> bool {
+    /// Whether it will do in place of a new one: verified, of this cluster's line of data and not of a former one or a former
+    /// cluster of its name, and no older than `max_age`.
+    pub fn is_fresh(&self, of: &MySQLCluster, max_age: Duration, now: Timestamp) -> bool {
+        let born = of.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        let history = line::recorded_history(of);
         let age = self.completed.and_then(|time| Duration::try_from(now.duration_since(time)).ok());
         self.phase == Some(BackupPhase::Succeeded)
             && self.verified
             && !self.deleting
             && self.created >= born
+            && self.cluster.as_ref().is_none_or(|cluster| *cluster == history)
             // One from the future tells that a clock was set: its age is unknown.
             && age.is_some_and(|age| age <= max_age)
     }
@@ -136,7 +144,7 @@ impl Ages {
     }
 
     /// The moments that decisions count from: an operation, a change of the primary, a request, a lost primary, a deletion, a
-    /// rehearsal that began or ended, and when each Pod became ready or ceased to be.
+    /// rehearsal that began or ended, a restore in place, and when each Pod became ready or ceased to be.
     pub fn moments<'a>(object: &MySQLCluster, pods: impl Iterator<Item = &'a PodView>) -> Vec<Timestamp> {
         let status = object.status.as_ref();
         let operation = status.and_then(|status| status.operation.as_ref()).map(|one| one.started_at.0);
@@ -150,7 +158,8 @@ impl Ages {
         let readiness = pods.filter_map(|pod| pod.ready_changed);
         let rehearsal = status.and_then(|status| status.rehearsal.as_ref());
         let rehearsal = rehearsal.map(|one| one.ended_at.as_ref().unwrap_or(&one.started_at).0);
-        [operation, request, writable, deletion, rehearsal]
+        let restore = status.and_then(|status| status.restore.as_ref()).map(|one| one.started_at.0);
+        [operation, request, writable, deletion, rehearsal, restore]
             .into_iter()
             .flatten()
             .chain(changes)
@@ -236,6 +245,8 @@ pub struct PodView {
     pub reads: bool,
     /// Image of MySQL it was made with.
     pub image: Option<String>,
+    /// The line of data whose volume it mounts; absent: none of ours.
+    pub line: Option<Line>,
 }
 
 /// What matters of a node.
@@ -277,7 +288,7 @@ pub struct References {
     pub storage_class_exists: Option<bool>,
     /// Names of objects that this cluster must own but that belong to something else, such as `Service shop-ro`.
     pub taken_names: Vec<String>,
-    /// Where `spec.bootstrap.restore` leads; absent: nothing is to be restored, or the cluster has a recorded claim already.
+    /// Where `spec.restore` leads, or `spec.bootstrap.restore` of a new cluster; absent: nothing is to be restored.
     pub restore: Option<RestoreLook>,
     /// Where any other `spec.bootstrap` leads; absent: there is none, or the cluster has a recorded claim already.
     pub origin: Option<OriginLook>,

@@ -63,6 +63,20 @@ impl Pass<'_> {
         })
     }
 
+    /// Whether the plan makes a set of members after a restore in place was asked for.
+    pub(super) fn makes_members(&self, plan: &Plan) -> bool {
+        let status = self.observation.view.object.status.as_ref();
+        let has_lines = status.is_some_and(|status| status.restore.is_some());
+        let is_absent = |desired: &Desired| match desired {
+            Desired::StatefulSet(set) => {
+                set.metadata.name.as_deref() == Some(self.names.cluster())
+                    && self.observation.view.stateful_set.is_none()
+            }
+            _ => false,
+        };
+        has_lines && plan.objects.iter().any(is_absent)
+    }
+
     async fn apply(&self, desired: &Desired) -> Result<(), ActError> {
         let (wanted, digest) = wanted(desired)?;
         match self.compare(&wanted, &digest) {

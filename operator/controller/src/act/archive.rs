@@ -165,6 +165,8 @@ mod tests {
             stateful_set: None,
             pods: BTreeMap::from([("shop-0".to_owned(), pod)]),
             nodes: BTreeMap::new(),
+            line: porpoise_core::line::FIRST,
+            other_claims: BTreeMap::new(),
             claims: BTreeMap::new(),
             members: BTreeMap::new(),
             references: References::default(),

@@ -98,7 +98,7 @@ mod tests {
             })
         });
         let (context, _until) = context(&client);
-        let observation = observation(Freshness::Read);
+        let observation = Box::new(observation(Freshness::Read));
         let pass = Pass::new(&context, &observation);
         let mut outcome = Ok(());
         for _ in 0..passes {

@@ -70,10 +70,14 @@ impl<'a> Pass<'a> {
     }
 
     /// Orders and deletions must follow from the record as it is now, not as a watch saw it some time ago. So must the
-    /// endpoint of writes, if it moves. A new record is guarded by the resourceVersion it was decided on.
+    /// endpoint of writes, if it moves, and a set of members, which says what volumes they get. A new record is guarded by the
+    /// resourceVersion it was decided on.
     fn needs_fresh_record(&self, plan: &Plan) -> bool {
         let deletes = plan.deletions.iter().any(|deletion| self.has(deletion));
-        deletes || !plan.orders.is_empty() || (plan.record.is_none() && self.moves_endpoint(plan))
+        deletes
+            || self.makes_members(plan)
+            || !plan.orders.is_empty()
+            || (plan.record.is_none() && self.moves_endpoint(plan))
     }
 
     /// Objects first: they hold nothing that depends on the record, except the endpoint of writes, which comes later.

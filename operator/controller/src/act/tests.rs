@@ -23,6 +23,8 @@ pub(super) fn observation(freshness: Freshness) -> Observation {
         stateful_set: None,
         pods: BTreeMap::new(),
         nodes: BTreeMap::new(),
+        line: porpoise_core::line::FIRST,
+        other_claims: BTreeMap::new(),
         claims: BTreeMap::new(),
         members: BTreeMap::new(),
         references: References::default(),

@@ -1,47 +1,45 @@
-//! What a new cluster begins with, if not empty: the backup and the Secrets that it takes to read it.
+//! What is restored into a new cluster, or in place: the backup and the Secrets that it takes to read it.
 //!
-//! Read only until the cluster has a recorded claim. What is read is kept for a moment, since a founding is looked at
-//! several times a second, and never printed.
+//! Read only while they are wanted. What is read is kept for a moment, since a founding is looked at several times a second,
+//! and never printed.
 
 use super::named::{secrets, unreadable};
 use crate::context::Context;
 use crate::kubernetes::{bounded, existing};
 use kube::{Api, ResourceExt};
 use porpoise_core::backup::stored_backup;
+use porpoise_core::line;
 use porpoise_core::view::RestoreLook;
 use porpoise_crds::{MySQLBackup, MySQLCluster, Restore};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The field that leads to all this.
-const FIELD: &str = "spec.bootstrap.restore";
-/// An answer is good for this long.
+/// An answer is good for this long, as long as the same is asked for.
 const FRESH: Duration = Duration::from_secs(5);
 
 pub(super) async fn look(context: &Context, object: &MySQLCluster) -> Option<RestoreLook> {
     let uid = object.uid().unwrap_or_default();
-    let founded = object.status.as_ref().is_some_and(|status| status.quorum.is_some());
-    let restore = object.spec.bootstrap.as_ref().and_then(|bootstrap| bootstrap.restore.as_ref());
-    let Some(restore) = restore.filter(|_| !founded) else {
+    let Some((field, restore)) = line::wanted_restore(object) else {
         context.memories.of(&uid, |memory| memory.restore = None);
         return None;
     };
     let known = context.memories.of(&uid, |memory| memory.restore.clone());
-    if let Some((when, look)) = known
+    if let Some((when, of, look)) = known
         && when.elapsed() < FRESH
+        && of == restore
     {
         return Some(look);
     }
-    let look = fresh(context, &object.namespace().unwrap_or_default(), restore).await;
-    context.memories.of(&uid, |memory| memory.restore = Some((Instant::now(), look.clone())));
+    let look = fresh(context, &object.namespace().unwrap_or_default(), field, &restore).await;
+    context.memories.of(&uid, |memory| memory.restore = Some((Instant::now(), restore, look.clone())));
     Some(look)
 }
 
-async fn fresh(context: &Context, namespace: &str, restore: &Restore) -> RestoreLook {
+async fn fresh(context: &Context, namespace: &str, field: &str, restore: &Restore) -> RestoreLook {
     let source = async {
-        let backup = backup(context, namespace, restore).await?;
-        let stored = stored_backup(restore, backup.as_ref())?;
-        let secrets = secrets(context, namespace, &stored.needs, FIELD).await?;
+        let backup = backup(context, namespace, field, restore).await?;
+        let stored = stored_backup(field, restore, backup.as_ref())?;
+        let secrets = secrets(context, namespace, &stored.needs, field).await?;
         stored.with_secrets(&secrets)
     };
     match source.await {
@@ -53,12 +51,13 @@ async fn fresh(context: &Context, namespace: &str, restore: &Restore) -> Restore
 async fn backup(
     context: &Context,
     namespace: &str,
+    field: &str,
     restore: &Restore,
 ) -> Result<Option<MySQLBackup>, String> {
     let Some(reference) = &restore.backup_ref else { return Ok(None) };
     let api: Api<MySQLBackup> = Api::namespaced(context.clients.general.clone(), namespace);
     existing(bounded(api.get(&reference.name)).await)
-        .map_err(|error| unreadable(FIELD, "MySQLBackup", &reference.name, &error))
+        .map_err(|error| unreadable(field, "MySQLBackup", &reference.name, &error))
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! From a watched object to what is kept of it.
 
-use super::slim::{Container, ContainerStatus, PodStatus, SlimClaim, SlimJob, SlimPod};
+use super::slim::{Container, ContainerStatus, PodStatus, SlimClaim, SlimJob, SlimPod, Volume};
 use crate::cache::ClusterKey;
-use crate::facts::{Existing, Marks, PodFacts, cluster_of, ordinal_in};
+use crate::facts::{ClaimFacts, Existing, Marks, PodFacts, cluster_of, ordinal_in};
 use kube::ResourceExt;
 use kube::core::{DynamicObject, ObjectMeta};
-use porpoise_core::names::{BACKUP_LABEL, CONTAINER, DATA_VOLUME, READS_LABEL, RETAINED_BY, ROLE_LABEL};
+use porpoise_core::line::{self, Line};
+use porpoise_core::names::{BACKUP_LABEL, CONTAINER, READS_LABEL, RETAINED_BY, ROLE_LABEL};
 use porpoise_core::quantity::Amount;
 use porpoise_core::view::{ClaimView, PodView, TroubleKind};
 
@@ -27,12 +28,12 @@ pub(super) fn job(job: SlimJob) -> Option<Kept<()>> {
     Some((ClusterKey { namespace: metadata.namespace?, name: backup }, metadata.name?, ()))
 }
 
-pub(super) fn claim(claim: SlimClaim) -> Option<Kept<ClaimView>> {
+pub(super) fn claim(claim: SlimClaim) -> Option<Kept<ClaimFacts>> {
     let key = cluster_of(&claim.metadata)?;
     let name = claim.name_any();
-    // Only the members' own volumes: `data-shop-0`.
-    let instance = name.strip_prefix(DATA_VOLUME)?.strip_prefix('-')?.to_owned();
-    ordinal_in(&key.name, &instance)?;
+    // Only the members' own volumes: `data-shop-0`, `data-2-shop-0`.
+    let (line, instance) = line::read_claim(&name, &key.name)?;
+    let instance = instance.to_owned();
     let requested = claim.spec.resources.requests.get("storage");
     let view = ClaimView {
         uid: claim.metadata.uid.clone().unwrap_or_default(),
@@ -42,7 +43,7 @@ pub(super) fn claim(claim: SlimClaim) -> Option<Kept<ClaimView>> {
         size_bytes: requested.and_then(|text| Amount::parse(&text.0).ok()).map_or(0, |size| size.units()),
         storage_class: claim.spec.storage_class_name,
     };
-    Some((key, instance, view))
+    Some((key, name, ClaimFacts { line, instance, view }))
 }
 
 pub(super) fn pod(pod: SlimPod) -> Option<Kept<PodFacts>> {
@@ -57,6 +58,7 @@ pub(super) fn pod(pod: SlimPod) -> Option<Kept<PodFacts>> {
         uid: pod.metadata.uid.clone().unwrap_or_default(),
         address: status.pod_ip.clone().filter(|address| !address.is_empty()),
         image: image(pod.spec.containers),
+        line: line_of(&pod.spec.volumes, &key.name),
         node: pod.spec.node_name,
         ready: readiness.is_some_and(|condition| condition.status == "True"),
         ready_changed: readiness
@@ -83,6 +85,12 @@ pub(super) fn pod(pod: SlimPod) -> Option<Kept<PodFacts>> {
 /// As the Pod was made with it: what the node says of it may be another name of the same image.
 fn image(containers: Vec<Container>) -> Option<String> {
     containers.into_iter().find(|container| container.name == CONTAINER)?.image
+}
+
+/// By the claim it mounts, which nobody can change.
+fn line_of(volumes: &[Volume], cluster: &str) -> Option<Line> {
+    let mut claims = volumes.iter().filter_map(|volume| volume.persistent_volume_claim.as_ref());
+    claims.find_map(|claim| line::read_claim(&claim.claim_name, cluster)).map(|(line, _)| line)
 }
 
 fn label(metadata: &ObjectMeta, name: &str) -> Option<String> {
@@ -133,7 +141,7 @@ mod tests {
                 // A Pod's controller is the StatefulSet, so the label counts.
                 "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "StatefulSet", "name": "shop", "uid": "s", "controller": true }],
             },
-            "spec": { "nodeName": "n1", "containers": [{ "name": "mysql", "image": "mysql:9.7" }] },
+            "spec": { "nodeName": "n1", "volumes": [{ "name": "tmp" }, { "name": "data-2", "persistentVolumeClaim": { "claimName": "data-2-shop-0" } }], "containers": [{ "name": "mysql", "image": "mysql:9.7" }] },
             "status": status,
         }))
         .unwrap())
@@ -162,6 +170,7 @@ mod tests {
             role: Some("primary".to_owned()),
             reads: false,
             image: Some("mysql:9.7".to_owned()),
+            line: Some(2),
         };
         assert_eq!(facts.view, want);
     }
@@ -222,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_is_kept_under_its_instance() {
+    fn a_claim_is_kept_with_its_instance_and_line() {
         let read = |name: &str| {
             claim(serde_json::from_value(json!({
                 "apiVersion": "v1", "kind": "PersistentVolumeClaim",
@@ -235,7 +244,7 @@ mod tests {
             }))
             .unwrap())
         };
-        let (_, instance, view) = read("data-shop-0").unwrap();
+        let (_, name, facts) = read("data-shop-0").unwrap();
         let want = ClaimView {
             uid: "v".to_owned(),
             bound: true,
@@ -244,7 +253,11 @@ mod tests {
             size_bytes: 20 << 30,
             storage_class: Some("fast".to_owned()),
         };
-        assert_eq!((instance.as_str(), view), ("shop-0", want));
+        let want = ClaimFacts { line: 1, instance: "shop-0".to_owned(), view: want };
+        assert_eq!((name.as_str(), &facts), ("data-shop-0", &want));
+        let (_, name, facts) = read("data-12-shop-1").unwrap();
+        assert_eq!((name.as_str(), facts.line, facts.instance.as_str()), ("data-12-shop-1", 12, "shop-1"));
+        assert!(read("data-x-shop-0").is_none() && read("data-1-shop-0").is_none());
         assert!(read("backup-shop-0").is_none());
         assert!(read("data-store-x7k2p-staging").is_none(), "the staging area of a cluster called data");
     }

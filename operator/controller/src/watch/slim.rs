@@ -42,6 +42,19 @@ pub(super) fn claim_resource() -> ApiResource {
 pub(super) struct PodSpec {
     pub(super) node_name: Option<String>,
     pub(super) containers: Vec<Container>,
+    pub(super) volumes: Vec<Volume>,
+}
+
+#[derive(Deserialize, Serialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Volume {
+    pub(super) persistent_volume_claim: Option<MountedClaim>,
+}
+
+#[derive(Deserialize, Serialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct MountedClaim {
+    pub(super) claim_name: String,
 }
 
 #[derive(Deserialize, Serialize, Clone, Debug, Default)]

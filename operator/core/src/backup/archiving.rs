@@ -2,6 +2,7 @@
 
 use super::secrets::{FoundSecrets, SecretNeed, gathered, need_of_encryption, needs_of_target};
 use super::{ARCHIVE_FOLDER, About, ArchiveSettings};
+use crate::line;
 use crate::validate;
 use porpoise_crds::{ArchiveMode, Backup, BackupTarget, MySQLCluster};
 use std::time::Duration;
@@ -58,7 +59,7 @@ pub fn about(object: &MySQLCluster, folder: &str) -> About {
     let metadata = &object.metadata;
     About {
         backup: folder.to_owned(),
-        cluster: text(&metadata.uid),
+        cluster: line::recorded_history(object),
         owner: format!("{}/{}", text(&metadata.namespace), text(&metadata.name)),
     }
 }

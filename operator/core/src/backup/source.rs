@@ -1,11 +1,8 @@
-//! Where `spec.bootstrap.restore` leads.
+//! Where `spec.restore` and `spec.bootstrap.restore` lead.
 
 use super::secrets::{FoundSecrets, Purpose, SecretNeed, gathered, need_of_encryption, needs_of_target};
 use super::{RestorePoint, RestoreSource};
 use porpoise_crds::{BackupLocation, BackupPhase, MySQLBackup, PointInTime, Restore};
-
-/// What the field is called.
-const FIELD: &str = "spec.bootstrap.restore";
 
 /// A stored backup, and the Secrets it takes to read it.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,30 +15,30 @@ pub struct StoredBackup {
     pub point: Option<RestorePoint>,
 }
 
-/// The backup that a restore names. `backup` is the object of `backupRef`, if it exists.
+/// The backup that the restore in `field` names. `backup` is the object of `backupRef`, if it exists.
 ///
 /// # Errors
 /// What is missing, in a sentence with field and remedy.
-pub fn stored_backup(restore: &Restore, backup: Option<&MySQLBackup>) -> Result<StoredBackup, String> {
+pub fn stored_backup(
+    field: &str,
+    restore: &Restore,
+    backup: Option<&MySQLBackup>,
+) -> Result<StoredBackup, String> {
     let named = match &restore.backup_ref {
-        Some(reference) => Some(complete(&reference.name, backup)?),
+        Some(reference) => Some(complete(field, &reference.name, backup)?),
         None => None,
     };
-    let field = if named.is_some() {
-        format!("{FIELD}.backupRef: target")
-    } else {
-        format!("{FIELD}.location.target")
-    };
+    let part = if named.is_some() { "backupRef: target" } else { "location.target" };
     let encryption = named.and_then(|backup| backup.status.as_ref()?.encryption.clone());
     let location = match named {
         Some(backup) => backup.status.as_ref().and_then(|status| status.location.clone()),
         None => restore.location.clone(),
     };
     let location = location.ok_or_else(|| {
-        format!("{FIELD}: name either backupRef, a MySQLBackup of this namespace, or location")
+        format!("{field}: name either backupRef, a MySQLBackup of this namespace, or location")
     })?;
-    let mut needs = needs_of_target(&location.target, &field);
-    needs.extend(keys(restore, encryption.as_ref()));
+    let mut needs = needs_of_target(&location.target, &format!("{field}.{part}"));
+    needs.extend(keys(field, restore, encryption.as_ref()));
     let point = restore.point_in_time.as_ref().and_then(point);
     Ok(StoredBackup { location, needs, point })
 }
@@ -57,8 +54,8 @@ fn point(wanted: &PointInTime) -> Option<RestorePoint> {
 }
 
 /// A backup that has been made and is there.
-fn complete<'a>(name: &str, backup: Option<&'a MySQLBackup>) -> Result<&'a MySQLBackup, String> {
-    let field = format!("{FIELD}.backupRef");
+fn complete<'a>(field: &str, name: &str, backup: Option<&'a MySQLBackup>) -> Result<&'a MySQLBackup, String> {
+    let field = format!("{field}.backupRef");
     let Some(backup) = backup else {
         return Err(format!(
             "{field}: MySQLBackup {name} does not exist in this namespace; name another, or use location"
@@ -83,13 +80,17 @@ fn complete<'a>(name: &str, backup: Option<&'a MySQLBackup>) -> Result<&'a MySQL
 }
 
 /// The keys: those that the restore names, else those that the backup was made with.
-fn keys(restore: &Restore, encryption: Option<&porpoise_crds::BackupEncryption>) -> Option<SecretNeed> {
+fn keys(
+    field: &str,
+    restore: &Restore,
+    encryption: Option<&porpoise_crds::BackupEncryption>,
+) -> Option<SecretNeed> {
     let own = encryption
-        .map(|encryption| need_of_encryption(encryption, &format!("{FIELD}.backupRef: encryption")));
+        .map(|encryption| need_of_encryption(encryption, &format!("{field}.backupRef: encryption")));
     let Some(named) = &restore.key_secret_ref else { return own };
     Some(SecretNeed {
         purpose: Purpose::Keys,
-        field: format!("{FIELD}.keySecretRef"),
+        field: format!("{field}.keySecretRef"),
         name: named.name.clone(),
         entries: own.map(|need| need.entries).unwrap_or_default(),
     })
@@ -112,6 +113,8 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
     use std::collections::BTreeMap;
+
+    const FIELD: &str = "spec.bootstrap.restore";
 
     fn restore(value: Value) -> Restore {
         serde_json::from_value(value).unwrap()
@@ -148,7 +151,7 @@ mod tests {
             ("homeless", Some(json!({"phase": "Succeeded"})), "does not say where it is stored"),
         ] {
             let found = found.as_ref().map(backup);
-            let error = stored_backup(&by_name(), found.as_ref()).unwrap_err();
+            let error = stored_backup(FIELD, &by_name(), found.as_ref()).unwrap_err();
             assert!(
                 error.starts_with("spec.bootstrap.restore.backupRef: MySQLBackup shop-a "),
                 "{case}: {error}"
@@ -158,7 +161,7 @@ mod tests {
         let mut leaving = backup(&json!({"phase": "Succeeded", "location": location}));
         leaving.metadata.deletion_timestamp =
             Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
-        assert!(stored_backup(&by_name(), Some(&leaving)).unwrap_err().contains("is being deleted"));
+        assert!(stored_backup(FIELD, &by_name(), Some(&leaving)).unwrap_err().contains("is being deleted"));
     }
 
     #[test]
@@ -167,7 +170,7 @@ mod tests {
             "phase": "Succeeded", "location": {"target": target(), "path": "prod/shop/u/shop-a"},
             "encryption": {"keySecretRef": {"name": "keys"}, "keyName": "2026"},
         }));
-        let stored = stored_backup(&by_name(), Some(&done)).unwrap();
+        let stored = stored_backup(FIELD, &by_name(), Some(&done)).unwrap();
         assert_eq!(stored.location.path, "prod/shop/u/shop-a");
         let mut found = BTreeMap::from([
             ("store".to_owned(), entries(&[("accessKeyId", "id"), ("secretAccessKey", "s3cr3t")])),
@@ -201,11 +204,11 @@ mod tests {
             let named = restore(json!({
                 "location": {"target": {"s3": {"bucket": "safe"}}, "path": "a/b"}, "pointInTime": wanted,
             }));
-            let source = stored_backup(&named, None).unwrap().with_secrets(&BTreeMap::new()).unwrap();
+            let source = stored_backup(FIELD, &named, None).unwrap().with_secrets(&BTreeMap::new()).unwrap();
             assert_eq!(source.point, Some(point), "{wanted}");
         }
         let none = restore(json!({"location": {"target": {"s3": {"bucket": "safe"}}, "path": "a/b"}}));
-        assert_eq!(stored_backup(&none, None).unwrap().point, None);
+        assert_eq!(stored_backup(FIELD, &none, None).unwrap().point, None);
     }
 
     #[test]
@@ -213,7 +216,7 @@ mod tests {
         let place = restore(json!({
             "location": {"target": {"s3": {"bucket": "safe"}}, "path": "a/b"}, "keySecretRef": {"name": "mine"},
         }));
-        let stored = stored_backup(&place, None).unwrap();
+        let stored = stored_backup(FIELD, &place, None).unwrap();
         let names: Vec<&str> = stored.needs.iter().map(|need| need.name.as_str()).collect();
         assert_eq!(names, ["mine"]);
         let missing = stored.with_secrets(&BTreeMap::new()).unwrap_err();

@@ -2,7 +2,7 @@
 
 use super::metadata::{constant_labels, object_meta, selector};
 use super::pod::{self, PodInputs};
-use crate::names::DATA_VOLUME;
+use crate::line;
 use crate::quantity;
 use crate::validate::Cluster;
 use k8s_openapi::api::apps::v1::{
@@ -59,7 +59,7 @@ pub fn stateful_set(
 fn claim_template(cluster: &Cluster) -> PersistentVolumeClaim {
     PersistentVolumeClaim {
         metadata: ObjectMeta {
-            name: Some(DATA_VOLUME.to_owned()),
+            name: Some(line::data_volume(cluster.line)),
             labels: Some(constant_labels(cluster)),
             ..ObjectMeta::default()
         },

@@ -5,7 +5,8 @@ use super::roster::{executed, is_running, possession, reigns_in};
 use super::{components, follower};
 use crate::condition::{ConditionType, News};
 use crate::gtid::GtidSet;
-use crate::names::{DATA_VOLUME, RETAINED_BY};
+use crate::line;
+use crate::names::RETAINED_BY;
 use crate::protocol::{DiskState, MemberState, ServerPhase};
 use crate::validate::Cluster;
 use crate::view::{ClusterView, Look, Trouble, TroubleKind};
@@ -63,10 +64,6 @@ pub(super) fn storage(view: &ClusterView) -> News {
     News::new(ConditionType::StorageReady, true, "Bound", message)
 }
 
-fn claim_of(instance: &str) -> String {
-    format!("{DATA_VOLUME}-{instance}")
-}
-
 fn words(trouble: &Trouble) -> String {
     format!("{}: {}", trouble.about, trouble.message)
 }
@@ -78,7 +75,7 @@ fn sentences(alarms: &[Alarm]) -> String {
 
 /// Why a member cannot use its volume.
 fn volume(view: &ClusterView, name: &str, state: &MemberState) -> Option<Alarm> {
-    let claim = claim_of(name);
+    let claim = line::claim(view.line, name);
     match &state.server {
         ServerPhase::ForeignVolume { cluster, owner } => Some(Alarm::new(
             "ForeignVolume",
@@ -120,7 +117,7 @@ fn former(view: &ClusterView, name: &str, state: &MemberState) -> Option<Alarm> 
         "{name} runs for a former cluster of this name (UID {}) and takes no orders; delete the Pod {name}, and mark the claim \
          {} with {RETAINED_BY}={} to take its data over",
         state.cluster,
-        claim_of(name),
+        line::claim(view.line, name),
         state.cluster
     );
     (!is_ours).then(|| Alarm::new("FormerCluster", sentence))
@@ -182,7 +179,7 @@ fn members(view: &ClusterView) -> Vec<Alarm> {
         _ => None,
     });
     let primary = open_primary(view);
-    let astray = answers.iter().filter_map(|state| astray(primary?, state));
+    let astray = answers.iter().filter_map(|state| astray(view, primary?, state));
     failed.chain(twins(&answers)).chain(astray).collect()
 }
 
@@ -207,7 +204,7 @@ fn twins(answers: &[&MemberState]) -> Option<Alarm> {
 }
 
 /// A member whose data does not lead to the primary's.
-fn astray(primary: &MemberState, state: &MemberState) -> Option<Alarm> {
+fn astray(view: &ClusterView, primary: &MemberState, state: &MemberState) -> Option<Alarm> {
     if state.instance == primary.instance || !is_running(state) || !follower::needs_clone(primary, state) {
         return None;
     }
@@ -217,7 +214,7 @@ fn astray(primary: &MemberState, state: &MemberState) -> Option<Alarm> {
             "{name} shares no transaction with {}: its data is of another history and is left untouched; if it may go, delete \
              the claim {} and then the Pod {name}",
             primary.instance,
-            claim_of(name)
+            line::claim(view.line, name)
         );
         return Some(Alarm::new("ForeignHistory", sentence));
     }

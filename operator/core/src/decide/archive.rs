@@ -9,6 +9,7 @@ use crate::backup::{
 use crate::condition::{ConditionType, News, Truth};
 use crate::event;
 use crate::gtid::GtidSet;
+use crate::line;
 use crate::plan::Plan;
 use crate::protocol::{MemberState, Role};
 use crate::validate::Cluster;
@@ -53,7 +54,8 @@ pub(super) fn plan(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) {
 /// What members are told. It waits while the primary moves: nothing may hold that up.
 fn orders(cluster: &Cluster, view: &ClusterView, plan: &Plan) -> Vec<ArchiveOrder> {
     let operates = view.object.status.as_ref().is_some_and(|status| status.operation.is_some());
-    if operates || plan.record.is_some() || cluster.spec.hibernated {
+    let rests = cluster.spec.hibernated || line::is_changing(&view.object);
+    if operates || plan.record.is_some() || rests {
         return Vec::new();
     }
     let order = |state: &MemberState, settings, needless| ArchiveOrder {
@@ -86,12 +88,13 @@ pub(super) fn open_primary(view: &ClusterView) -> Option<&MemberState> {
     (admits && reigns_in(state) == status.term).then_some(state)
 }
 
-/// Backups of this very cluster that are complete and to stay. One of a former cluster of this name is of another history.
+/// Backups of this very line of data that are complete and to stay. One of a former line, or of a former cluster of this name, is
+/// of another history.
 fn kept(view: &ClusterView) -> impl Iterator<Item = (&String, &BackupSeen)> {
-    let uid = view.object.metadata.uid.as_ref();
-    view.backups
-        .iter()
-        .filter(move |(_, backup)| is_good(backup) && uid.is_some() && backup.cluster.as_ref() == uid)
+    let history = line::recorded_history(&view.object);
+    view.backups.iter().filter(move |(_, backup)| {
+        is_good(backup) && !history.is_empty() && backup.cluster.as_ref() == Some(&history)
+    })
 }
 
 /// What a backup holds, if it says so.
@@ -151,7 +154,8 @@ fn window(view: &ClusterView, reached: Option<Timestamp>, status: &mut BackupsSt
     (status.restorable_from, status.restorable_to) = (from.map(Time), to.map(Time));
 }
 
-fn reached(archive: &ArchiveState) -> Option<Timestamp> {
+/// The moment before which everything that was committed is stored.
+pub(super) fn reached(archive: &ArchiveState) -> Option<Timestamp> {
     archive.reached_at.as_ref()?.parse().ok()
 }
 

@@ -4,6 +4,7 @@
 use super::retention::{newest_first, retire};
 use crate::build;
 use crate::condition::{ConditionType, News, Truth};
+use crate::line;
 use crate::names::{ClusterNames, ORIGIN_LABEL};
 use crate::plan::{Plan, Verification};
 use crate::validate::Cluster;
@@ -133,7 +134,8 @@ fn verify(
     let due = schedule.newest(last, view.now).filter(|_| !cluster.spec.hibernated);
     if let Some(due) = due {
         let is_asked = |backup: &BackupSeen| backup.verify_due == Some(due);
-        let is_ours = |backup: &BackupSeen| backup.cluster.as_deref() == Some(cluster.uid.as_str());
+        let history = line::recorded_history(&view.object);
+        let is_ours = |backup: &BackupSeen| backup.cluster.as_ref() == Some(&history);
         let stored = newest_first(view, |backup| is_good(backup) && is_ours(backup));
         if view.backups.values().any(is_asked) {
             last = due;

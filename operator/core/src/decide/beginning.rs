@@ -3,6 +3,7 @@
 use super::step::{Situation, Step};
 use crate::beginning::{CANNOT_BEGIN, Origin};
 use crate::event;
+use crate::line;
 use crate::protocol::{Action, MemberState, Order};
 use crate::validate::Cluster;
 use crate::view::{ClusterView, OriginLook, RestoreLook};
@@ -103,6 +104,9 @@ pub(super) fn is_outdated(cluster: &Cluster, first: &MemberState) -> bool {
 /// Each cluster begins once, in one way: another way is another wish.
 fn request(cluster: &Cluster, bootstrap: &Bootstrap) -> String {
     match &bootstrap.restore {
+        Some(restore) if cluster.line > line::FIRST => {
+            format!("restore-{}-{}", line::history(&cluster.uid, cluster.line), digest(restore))
+        }
         Some(restore) => restore_request(&cluster.uid, restore),
         None => format!("begin-{}-{}", cluster.uid, digest(bootstrap)),
     }

@@ -3,10 +3,11 @@
 
 use super::final_backup::{self, LastCopy};
 use crate::event;
+use crate::line;
 use crate::names::{ClusterNames, RETAINED_BY};
 use crate::plan::{Deletion, Plan};
 use crate::validate::Settings;
-use crate::view::ClusterView;
+use crate::view::{ClaimView, ClusterView};
 use porpoise_crds::{DeletionPolicy, FINALIZER, Phase, SKIP_CLEANUP};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -112,9 +113,21 @@ fn pod_names(view: &ClusterView) -> String {
     if names.is_empty() { "the StatefulSet".to_owned() } else { names.join(", ") }
 }
 
-fn claim_names(view: &ClusterView, names: &ClusterNames) -> String {
-    let all: Vec<String> = view.claims.keys().map(|instance| names.claim(instance)).collect();
-    all.join(", ")
+/// The members' claims of all lines by their own name.
+fn all_claims(view: &ClusterView) -> BTreeMap<String, &ClaimView> {
+    let current = view.claims.iter().map(|(instance, claim)| (line::claim(view.line, instance), claim));
+    current.chain(view.other_claims.iter().map(|(name, claim)| (name.clone(), claim))).collect()
+}
+
+/// Those that hold what was acknowledged last: a cluster of the same name may adopt them and no others.
+fn kept_claims<'a>(view: &'a ClusterView, names: &ClusterNames) -> BTreeMap<String, &'a ClaimView> {
+    let kept = line::kept(&view.object, view.line);
+    let of = |name: &str| line::read_claim(name, names.cluster()).map(|(line, _)| line);
+    all_claims(view).into_iter().filter(|(name, _)| of(name) == Some(kept)).collect()
+}
+
+fn listed(claims: &BTreeMap<String, &ClaimView>) -> String {
+    claims.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn is_overdue(view: &ClusterView) -> bool {
@@ -124,10 +137,11 @@ fn is_overdue(view: &ClusterView) -> bool {
 
 fn retained(view: &ClusterView, names: &ClusterNames, plan: Plan) -> Plan {
     let uid = view.object.metadata.uid.as_ref();
-    let marked = view.claims.values().all(|claim| claim.retained_by.as_ref() == uid);
+    let kept = kept_claims(view, names);
+    let marked = kept.values().all(|claim| claim.retained_by.as_ref() == uid);
     let mut plan = retain(view, names, plan);
     if marked {
-        plan.events.push(event::VOLUMES_RETAINED.event(&[("claims", &claim_names(view, names))]));
+        plan.events.push(event::VOLUMES_RETAINED.event(&[("claims", &listed(&kept))]));
         return release(plan, "volumes are kept for a cluster of the same name");
     }
     "marking the volumes as left on purpose".clone_into(&mut plan.reason);
@@ -137,27 +151,28 @@ fn retained(view: &ClusterView, names: &ClusterNames, plan: Plan) -> Plan {
 /// Marks the claims, so that a cluster of the same name may adopt them and no other.
 fn retain(view: &ClusterView, names: &ClusterNames, mut plan: Plan) -> Plan {
     let uid = view.object.metadata.uid.clone().unwrap_or_default();
-    for (instance, claim) in &view.claims {
+    for (name, claim) in kept_claims(view, names) {
         if claim.retained_by.as_deref() != Some(uid.as_str()) {
             let mark = BTreeMap::from([(RETAINED_BY.to_owned(), uid.clone())]);
-            plan.claim_annotations.insert(names.claim(instance), mark);
+            plan.claim_annotations.insert(name, mark);
         }
     }
     plan
 }
 
 fn deleted(view: &ClusterView, names: &ClusterNames, mut plan: Plan) -> Plan {
-    if view.claims.is_empty() || is_overdue(view) {
+    let claims = all_claims(view);
+    if claims.is_empty() || is_overdue(view) {
         for name in
             [names.app_secret(), names.accounts_secret(), names.server_secret(), names.authority_secret()]
         {
             plan.deletions.push(Deletion::Secret { name });
         }
-        plan.events.push(event::VOLUMES_DELETED.event(&[("claims", &claim_names(view, names))]));
+        plan.events.push(event::VOLUMES_DELETED.event(&[("claims", &listed(&claims))]));
         return release(plan, "volumes and passwords are deleted");
     }
-    for (instance, claim) in view.claims.iter().filter(|(_, claim)| !claim.terminating) {
-        plan.deletions.push(Deletion::Claim { name: names.claim(instance), uid: claim.uid.clone() });
+    for (name, claim) in claims.into_iter().filter(|(_, claim)| !claim.terminating) {
+        plan.deletions.push(Deletion::Claim { name, uid: claim.uid.clone() });
     }
     "deleting the volume claims".clone_into(&mut plan.reason);
     plan

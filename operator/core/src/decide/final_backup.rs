@@ -185,7 +185,7 @@ fn reigning(view: &ClusterView) -> Option<(&MemberState, &Quorum)> {
 
 /// The protocol alone: a primary that is lost now must not cost the backup. Nothing else is changed any more.
 fn keep_going(view: &ClusterView, settings: &Settings, plan: Plan) -> Plan {
-    let stored = Stored::new(&view.object, &view.claims);
+    let stored = Stored::of(view);
     let cluster = validate::cluster(&view.object, &view.references, &stored, settings);
     let Some(cluster) = cluster.ok().filter(|_| !view.object.spec.paused) else { return plan };
     let living = living::plan(&cluster, view, plan);

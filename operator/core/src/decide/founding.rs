@@ -2,6 +2,7 @@
 
 use super::beginning;
 use super::step::{Situation, Step};
+use crate::line;
 use crate::plan::Record;
 use crate::protocol::{Action, MemberState, Order, ServerPhase};
 use crate::validate::Cluster;
@@ -66,7 +67,11 @@ fn found(cluster: &Cluster, view: &ClusterView) -> Step {
     let Some(first) = view.answer(&name) else {
         return Step::wait(Situation::Waiting, format!("waiting for {name} to answer"));
     };
-    let mut term = 1;
+    let status = view.object.status.as_ref();
+    // Also of lines of data before this one: a term is never used twice, and a claim of theirs is older than this one.
+    let mut term = status.and_then(|status| status.term).unwrap_or(0).max(first.promised) + 1;
+    let former = line::under_way(&view.object).and_then(|restore| restore.former.as_ref());
+    let version = former.map_or(0, |former| former.quorum.version) + 1;
     match (&first.server, &first.data) {
         (ServerPhase::Running, Some(data))
             if data.executed.is_empty() || beginning::is_outdated(cluster, first) =>
@@ -77,7 +82,7 @@ fn found(cluster: &Cluster, view: &ClusterView) -> Step {
         }
         // A copy holds the term records of its cluster: what is written now is newer than all of them.
         (ServerPhase::Running, Some(data)) if beginning::is_made(cluster, first) => {
-            term = data.history.max(first.promised) + 1;
+            term = term.max(data.history + 1);
         }
         (ServerPhase::Running, Some(_)) => {
             return Step::wait(
@@ -94,7 +99,7 @@ fn found(cluster: &Cluster, view: &ClusterView) -> Step {
     let record = Record {
         term,
         term_owner: Some(view.operator.clone()),
-        quorum: Some(Quorum { members: vec![member], k: 0, version: 1 }),
+        quorum: Some(Quorum { members: vec![member], k: 0, version }),
         primary: Some(name.clone()),
         operation: Some(Operation {
             kind: OperationKind::Promoting,
@@ -103,7 +108,10 @@ fn found(cluster: &Cluster, view: &ClusterView) -> Step {
             sealed_at: None,
             from: None,
             planned: false,
-            message: "first primary of a new cluster".to_owned(),
+            message: match former {
+                Some(_) => "first primary of the restored data".to_owned(),
+                None => "first primary of a new cluster".to_owned(),
+            },
         }),
     };
     Step::record(Situation::Founding, record, format!("{name} becomes the first primary"))

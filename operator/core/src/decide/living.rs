@@ -4,9 +4,10 @@ use super::rollout::{self, Rollout};
 use super::roster::{Roster, reigns_in};
 use super::step::{Situation, Step, recorded};
 use super::update_gate::{self, Hold};
-use super::{archive, backups, changeover, halt, mending, passwords, quorum, status, stores};
+use super::{archive, backups, changeover, halt, in_place, mending, passwords, quorum, status, stores};
 use crate::build;
 use crate::event;
+use crate::line;
 use crate::names::{COPIES_LABEL, READS_LABEL, ROLE_LABEL, ordinal};
 use crate::plan::{Deletion, Desired, Metadata, Plan};
 use crate::protocol::{MemberState, Role};
@@ -35,6 +36,9 @@ pub(super) fn plan(cluster: &Cluster, view: &ClusterView, mut plan: Plan) -> Pla
         "the namespace is being deleted; nothing is created in it".clone_into(&mut plan.reason);
         return plan;
     }
+    if in_place::plan(cluster, view, &mut plan) {
+        return plan;
+    }
     let step = protocol(cluster, view, &mut plan);
     let hold = objects(cluster, view, &step, &mut plan);
     // In the middle of a failover labels would only follow every step of it.
@@ -46,6 +50,8 @@ pub(super) fn plan(cluster: &Cluster, view: &ClusterView, mut plan: Plan) -> Pla
     plan.orders.clone_from(&step.orders);
     plan.events.extend(step.events.iter().cloned());
     plan.reason.clone_from(&step.reason);
+    in_place::founded(cluster, view, &step, &mut plan.status);
+    in_place::tell(&step, &mut plan.status);
     backups::plan(cluster, view, &mut plan);
     archive::plan(cluster, view, &mut plan);
     passwords::plan(view, &mut plan);
@@ -68,6 +74,9 @@ pub(super) fn plan(cluster: &Cluster, view: &ClusterView, mut plan: Plan) -> Pla
 pub(super) fn protocol(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) -> Step {
     if cluster.spec.hibernated {
         return Step::wait(Situation::Waiting, "hibernated by request");
+    }
+    if let Some(step) = in_place::stopped(view) {
+        return step;
     }
     let step = quorum::step(cluster, view);
     for deletion in mending::idle(view) {
@@ -124,7 +133,11 @@ fn objects(cluster: &Cluster, view: &ClusterView, step: &Step, plan: &mut Plan) 
     }
     objects.push(Desired::Service(Box::new(build::members_service(cluster))));
     objects.push(Desired::PodDisruptionBudget(Box::new(build::disruption_budget(cluster))));
-    if view.stateful_set.as_ref().is_some_and(|stored| claim_template_differs(cluster, stored)) {
+    if view.stateful_set.as_ref().is_some_and(|stored| is_of_other_line(cluster, stored)) {
+        // Its Pods go with it: their volumes hold other data.
+        plan.deletions
+            .push(Deletion::StatefulSet { name: cluster.names.cluster().to_owned(), orphan: false });
+    } else if view.stateful_set.as_ref().is_some_and(|stored| claim_template_differs(cluster, stored)) {
         // While an update is held the old image stands in the stored one only.
         if hold.is_none() {
             let name = cluster.names.cluster().to_owned();
@@ -148,6 +161,11 @@ fn objects(cluster: &Cluster, view: &ClusterView, step: &Step, plan: &mut Plan) 
     hold
 }
 
+/// Whether its Pods mount the volumes of another line of data.
+fn is_of_other_line(cluster: &Cluster, stored: &StatefulSet) -> bool {
+    line::of_stateful_set(stored).is_some_and(|line| line != cluster.line)
+}
+
 /// The claim template cannot be changed in place: the `StatefulSet` is replaced around its running Pods.
 fn claim_template_differs(cluster: &Cluster, stored: &StatefulSet) -> bool {
     let templates = stored.spec.as_ref().and_then(|spec| spec.volume_claim_templates.as_ref());
@@ -160,7 +178,7 @@ fn claim_template_differs(cluster: &Cluster, stored: &StatefulSet) -> bool {
 
 /// Instances that must run: all that are wanted and all that the claim still needs.
 pub(super) fn replicas(cluster: &Cluster, view: &ClusterView) -> i32 {
-    if cluster.spec.hibernated {
+    if cluster.spec.hibernated || line::stops_members(&view.object) {
         return 0;
     }
     let claim = view.object.status.as_ref().and_then(|status| status.quorum.as_ref());
@@ -254,7 +272,7 @@ fn copied(cluster: &Cluster, view: &ClusterView, instance: &str) -> Option<Strin
 fn grow_claims(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) {
     for (instance, claim) in &view.claims {
         if claim.bound && claim.size_bytes < cluster.storage_bytes && claim.size_bytes > 0 {
-            plan.claim_sizes.insert(cluster.names.claim(instance), cluster.storage_bytes);
+            plan.claim_sizes.insert(line::claim(cluster.line, instance), cluster.storage_bytes);
         }
     }
 }

@@ -17,6 +17,7 @@ mod follower;
 mod founding;
 mod halt;
 mod handover;
+mod in_place;
 mod living;
 mod mending;
 mod passwords;
@@ -60,7 +61,7 @@ pub fn plan(view: &ClusterView, settings: &Settings) -> Plan {
     if view.object.spec.paused {
         return status::paused(view, base);
     }
-    let stored = Stored::new(&view.object, &view.claims);
+    let stored = Stored::of(view);
     match validate::cluster(&view.object, &view.references, &stored, settings) {
         Ok(cluster) => living::plan(&cluster, view, base),
         Err(problems) => status::invalid(view, &problems, base),

@@ -89,8 +89,8 @@ impl<'a> Trial<'a> {
 
     /// The newest backup that will do.
     fn fresh(&self) -> Option<(&'a String, &'a BackupSeen)> {
-        let born = self.view.object.metadata.creation_timestamp.as_ref().map(|time| time.0);
-        let will_do = |backup: &BackupSeen| backup.is_fresh(born, self.cluster.backup_max_age, self.view.now);
+        let (object, max_age) = (&self.view.object, self.cluster.backup_max_age);
+        let will_do = |backup: &BackupSeen| backup.is_fresh(object, max_age, self.view.now);
         let all = self.view.backups.iter().filter(|(_, backup)| will_do(backup) && backup.location.is_some());
         all.max_by_key(|(_, backup)| backup.completed)
     }

@@ -2,7 +2,7 @@
 
 use super::roster::{Roster, reigns_in};
 use super::step::{Situation, Step};
-use super::{alarm, archive, backups, components, rollout, variables};
+use super::{alarm, archive, backups, components, in_place, rollout, variables};
 use crate::condition::{self, ConditionType, News};
 use crate::event;
 use crate::plan::{Deletion, Plan};
@@ -189,6 +189,9 @@ fn phase(cluster: &Cluster, view: &ClusterView, step: &Step, plan: &Plan, ready:
     if cluster.spec.hibernated {
         return Phase::Hibernated;
     }
+    if in_place::is_phase(view, &plan.status, step.situation) {
+        return Phase::Restoring;
+    }
     let before = view.object.status.as_ref().and_then(|status| status.phase);
     let founding = matches!(before, None | Some(Phase::Pending | Phase::Initializing));
     let stored = || plan.status.operation.as_ref();
@@ -221,7 +224,7 @@ fn reigning(cluster: &Cluster, view: &ClusterView, plan: &Plan, ready: usize) ->
         (true, true) => Phase::Healthy,
         _ if members > wanted => Phase::Scaling,
         _ if members < wanted && matches!(before, Some(Phase::Healthy | Phase::Scaling)) => Phase::Scaling,
-        _ if matches!(before, Some(Phase::Initializing)) => Phase::Initializing,
+        _ if matches!(before, Some(Phase::Initializing | Phase::Restoring)) => Phase::Initializing,
         _ => Phase::Degraded,
     }
 }

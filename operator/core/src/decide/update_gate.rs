@@ -141,8 +141,8 @@ fn no_backup(
             None
         }
         (BackupBefore::IfConfigured | BackupBefore::Required, Some(_)) => {
-            let born = view.object.metadata.creation_timestamp.as_ref().map(|time| time.0);
-            let will_do = |backup: &BackupSeen| backup.is_fresh(born, cluster.backup_max_age, view.now);
+            let (object, max_age) = (&view.object, cluster.backup_max_age);
+            let will_do = |backup: &BackupSeen| backup.is_fresh(object, max_age, view.now);
             // A rehearsal may take longer than a backup is young.
             let stands = view.backups.values().any(will_do) || trial.is_some_and(Trial::has_backup);
             (!stands).then(|| hold(cluster, view, from, to, plan))

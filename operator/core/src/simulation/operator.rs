@@ -197,6 +197,8 @@ impl World {
             stateful_set: None,
             pods,
             nodes: BTreeMap::new(),
+            line: crate::line::FIRST,
+            other_claims: BTreeMap::new(),
             claims: BTreeMap::new(),
             members,
             references: References::default(),

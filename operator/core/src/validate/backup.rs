@@ -13,6 +13,9 @@ use std::time::Duration;
 const SHORTEST_DELAY: Duration = Duration::from_millis(200);
 const LONGEST_DELAY: Duration = Duration::from_hours(1);
 
+/// Most characters of `spec.restore.requestId`.
+const LONGEST_REQUEST: usize = 63;
+
 /// Bounds of `spec.update.backupMaxAge`.
 const YOUNGEST: Duration = Duration::from_mins(1);
 const OLDEST: Duration = Duration::from_hours(24);
@@ -32,15 +35,9 @@ pub(super) fn problems(spec: &MySQLClusterSpec, name: &str) -> Vec<Problem> {
             .chain(verification(backup))
             .chain(delay)
     });
-    let point = restore_of(spec).into_iter().filter_map(|restore| restore.point_in_time.as_ref());
-    let point = point.filter_map(|point| point_in_time(point).err());
-    backup
-        .chain(restore_of(spec).and_then(restore))
-        .chain(restore_of(spec).into_iter().flat_map(|restore| location(restore, name)))
-        .chain(point)
-        .chain(last(spec))
-        .chain(before_update(spec))
-        .collect()
+    let restores = restores(spec);
+    let restores = restores.iter().flat_map(|(field, one)| restore(field, one, name));
+    backup.chain(restores).chain(request(spec)).chain(last(spec)).chain(before_update(spec)).collect()
 }
 
 fn retention(backup: &Backup) -> Vec<Problem> {
@@ -114,22 +111,35 @@ fn times(backup: &Backup, text: Option<&String>, field: &str) -> Result<Option<S
     })
 }
 
-fn restore_of(spec: &MySQLClusterSpec) -> Option<&Restore> {
-    spec.bootstrap.as_ref()?.restore.as_ref()
+/// What is restored, and the field that says so: into a new cluster, and in place.
+fn restores(spec: &MySQLClusterSpec) -> Vec<(&'static str, Restore)> {
+    let first = spec.bootstrap.as_ref().and_then(|bootstrap| bootstrap.restore.clone());
+    let first = first.map(|restore| ("spec.bootstrap.restore", restore));
+    let in_place = spec.restore.as_ref().map(|restore| ("spec.restore", restore.source()));
+    first.into_iter().chain(in_place).collect()
 }
 
-fn restore(restore: &Restore) -> Option<Problem> {
-    (restore.backup_ref.is_some() == restore.location.is_some()).then(|| {
-        let message =
-            "name either backupRef, a MySQLBackup of this namespace, or location, where a backup is stored";
-        Problem::new("spec.bootstrap.restore", "InvalidRestore", message)
-    })
+fn restore(field: &str, restore: &Restore, name: &str) -> Vec<Problem> {
+    let is_one = restore.backup_ref.is_some() != restore.location.is_some();
+    let message =
+        "name either backupRef, a MySQLBackup of this namespace, or location, where a backup is stored";
+    let source = (!is_one).then(|| Problem::new(field, "InvalidRestore", message));
+    let point = restore.point_in_time.as_ref().and_then(|point| point_in_time(field, point).err());
+    source.into_iter().chain(location(field, restore, name)).chain(point).collect()
 }
 
-fn location(restore: &Restore, name: &str) -> Vec<Problem> {
+/// A restore that nobody could tell from the next one would be done again and again.
+fn request(spec: &MySQLClusterSpec) -> Option<Problem> {
+    let id = &spec.restore.as_ref()?.request_id;
+    let is_fit = (1..=LONGEST_REQUEST).contains(&id.chars().count());
+    let message = "name the request with 1 to 63 characters; each new name restores once";
+    (!is_fit).then(|| Problem::new("spec.restore.requestId", "InvalidRestore", message))
+}
+
+fn location(field: &str, restore: &Restore, name: &str) -> Vec<Problem> {
     let Some(location) = &restore.location else { return Vec::new() };
-    let field = "spec.bootstrap.restore.location.target";
-    let mut problems = target::problems(field, &location.target, name);
+    let field = format!("{field}.location.target");
+    let mut problems = target::problems(&field, &location.target, name);
     let unnamed = location.target.volume.as_ref().is_some_and(|volume| volume.claim_name.is_none());
     problems.extend(unnamed.then(|| {
         Problem::new(format!("{field}.volume"), "InvalidTarget", "name the volume by its claimName")
@@ -137,24 +147,23 @@ fn location(restore: &Restore, name: &str) -> Vec<Problem> {
     problems
 }
 
-const POINT: &str = "spec.bootstrap.restore.pointInTime";
-
 /// Exactly one field, and one that means something. Whether the archive reaches as far is seen by whoever reads it.
-fn point_in_time(point: &PointInTime) -> Result<(), Problem> {
+fn point_in_time(field: &str, point: &PointInTime) -> Result<(), Problem> {
+    let place = format!("{field}.pointInTime");
     let PointInTime { latest, time, gtid, before_gtid } = point;
     let named = [latest.is_some(), time.is_some(), gtid.is_some(), before_gtid.is_some()];
     if named.into_iter().filter(|named| *named).count() != 1 {
         let message = "name one of latest, time, gtid and beforeGtid";
-        return Err(Problem::new(POINT, "InvalidPointInTime", message));
+        return Err(Problem::new(place, "InvalidPointInTime", message));
     }
     if *latest == Some(false) {
         let message = "latest can only be true; name time, gtid or beforeGtid instead";
-        return Err(Problem::new(format!("{POINT}.latest"), "InvalidPointInTime", message));
+        return Err(Problem::new(format!("{place}.latest"), "InvalidPointInTime", message));
     }
     for (field, text) in [("gtid", gtid), ("beforeGtid", before_gtid)] {
         if let Some(text) = text.as_ref().filter(|text| !is_transaction(text)) {
             let message = format!("{text:?} is no transaction; write one as UUID:NUMBER or UUID:TAG:NUMBER");
-            return Err(Problem::new(format!("{POINT}.{field}"), "InvalidPointInTime", message));
+            return Err(Problem::new(format!("{place}.{field}"), "InvalidPointInTime", message));
         }
     }
     Ok(())

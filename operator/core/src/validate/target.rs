@@ -1,7 +1,7 @@
 //! Targets of backups: exactly one place, and one that can be meant.
 
 use super::Problem;
-use crate::names::DATA_VOLUME;
+use crate::line;
 use crate::quantity::Amount;
 use porpoise_crds::{BackupTarget, VolumeTarget};
 
@@ -48,8 +48,7 @@ fn of_volume(field: &str, volume: &VolumeTarget, cluster: &str) -> Option<Proble
 
 /// A claim of this cluster's `StatefulSet`.
 fn is_members(claim: &str, cluster: &str) -> bool {
-    let ordinal = claim.strip_prefix(&format!("{DATA_VOLUME}-{cluster}-"));
-    ordinal.is_some_and(|ordinal| ordinal.parse::<u32>().is_ok())
+    line::read_claim(claim, cluster).is_some()
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ fn longest_name_still_fits_a_label() {
     for child in [
         names.members_service(),
         names.accounts_secret(),
-        names.claim(&names.instance(8)),
+        crate::line::claim(1, &names.instance(8)),
         names.primary_slice(),
     ] {
         assert!(child.len() <= 63, "{child}");

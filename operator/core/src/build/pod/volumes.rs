@@ -1,5 +1,6 @@
 //! Volumes of the Pod: data only on the claim, everything else in memory or on the node's scratch space (A4).
 
+use crate::line;
 use crate::names::{self, ACCOUNTS};
 use crate::validate::Cluster;
 use k8s_openapi::api::core::v1::{
@@ -40,7 +41,7 @@ pub(super) fn volumes(cluster: &Cluster) -> Vec<Volume> {
 
 pub(super) fn mounts(cluster: &Cluster) -> Vec<VolumeMount> {
     let mut mounts = vec![
-        mount(names::DATA_VOLUME, names::VOLUME_PATH),
+        mount(&line::data_volume(cluster.line), names::VOLUME_PATH),
         mount(RUN, names::RUN_PATH),
         mount(TEMPORARY, "/tmp"),
         read_only(AGENT, names::AGENT_BIN_PATH),

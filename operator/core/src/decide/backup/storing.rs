@@ -2,10 +2,11 @@
 
 use super::{because, donors, last_donor, name, standing, validated};
 use crate::backup::{
-    About, BackupJob, BackupPlan, BackupView, Donor, JobReport, JobState, JobView, Summary, folder,
+    BackupJob, BackupPlan, BackupView, Donor, JobReport, JobState, JobView, Summary, about, folder,
 };
 use crate::build;
 use crate::event;
+use crate::line;
 use crate::names::{self, ClusterNames, ORIGIN_LABEL};
 use crate::quantity::Amount;
 use crate::validate::{Cluster, Settings};
@@ -53,6 +54,7 @@ pub(super) fn plan(view: &BackupView, settings: &Settings, plan: BackupPlan) -> 
 /// All that it takes to begin.
 struct Ready<'a> {
     cluster: Cluster,
+    object: &'a MySQLCluster,
     spec: &'a Backup,
     donors: Vec<Donor>,
 }
@@ -81,7 +83,7 @@ fn ready<'a>(view: &'a BackupView, settings: &Settings) -> Result<Ready<'a>, Str
     if donors.is_empty() {
         return Err(no_donor(object, spec.from));
     }
-    Ok(Ready { cluster, spec, donors })
+    Ok(Ready { cluster, object, spec, donors })
 }
 
 /// A cluster that a Job can be built for and that is not just changing its primary.
@@ -95,6 +97,9 @@ fn fit(object: &MySQLCluster, is_final: bool, settings: &Settings) -> Result<Clu
         return Err(format!(
             "MySQLCluster {name} is Invalid; its condition ConfigurationValid says what to change"
         ));
+    }
+    if line::is_changing(object) {
+        return Err(format!("MySQLCluster {name} is being restored in place; the backup begins after that"));
     }
     if status.is_some_and(|status| status.operation.is_some()) {
         return Err(format!("MySQLCluster {name} is changing its primary; the backup begins after that"));
@@ -150,12 +155,7 @@ fn ahead(view: &BackupView) -> Option<&str> {
 }
 
 fn begin(view: &BackupView, ready: &Ready<'_>, mut plan: BackupPlan) -> BackupPlan {
-    let namespace = ready.cluster.names.namespace();
-    let about = About {
-        backup: name(&view.object).to_owned(),
-        cluster: ready.cluster.uid.clone(),
-        owner: format!("{namespace}/{}", ready.cluster.names.cluster()),
-    };
+    let about = about(ready.object, name(&view.object));
     // What an earlier Job has begun is finished where it began, or it could never be found again.
     let location = plan.status.location.clone().unwrap_or_else(|| BackupLocation {
         target: ready.spec.target.settled(ready.cluster.names.cluster()),
@@ -165,6 +165,7 @@ fn begin(view: &BackupView, ready: &Ready<'_>, mut plan: BackupPlan) -> BackupPl
         Some(_) => plan.status.encryption.clone(),
         None => ready.spec.encryption.clone(),
     };
+    let history = about.cluster.clone();
     let work = BackupJob::Store {
         location: location.clone(),
         about,
@@ -186,7 +187,7 @@ fn begin(view: &BackupView, ready: &Ready<'_>, mut plan: BackupPlan) -> BackupPl
     let status = &mut plan.status;
     status.jobs = Some(status.jobs.unwrap_or(0) + 1);
     status.started_at.get_or_insert(Time(view.now));
-    status.cluster = Some(ready.cluster.uid.clone());
+    status.cluster = Some(history);
     (status.location, status.encryption) = (Some(location), encryption);
     running(view, plan, &format!("Job {job} begins"))
 }

@@ -10,6 +10,7 @@ mod cordon;
 mod failover;
 mod final_backup;
 mod found;
+mod in_place;
 mod lifecycle;
 mod passwords;
 mod protocol;

@@ -1,7 +1,9 @@
 //! A small world for the decisions: members that obey orders at once, with data that really moves between them.
 
+mod lines;
 mod templates;
 
+use lines::Sets;
 pub(super) use templates::Flaw;
 
 use crate::decide::plan;
@@ -31,6 +33,7 @@ pub(super) struct World {
     pub(super) restore: Option<RestoreLook>,
     /// Where any other `spec.bootstrap` leads.
     pub(super) origin: Option<OriginLook>,
+    sets: Sets,
     next_transaction: u64,
     /// `rpl_semi_sync_source_wait_for_replica_count` of each member that was promoted.
     waits_for: BTreeMap<String, i32>,
@@ -108,6 +111,7 @@ impl World {
             gates: FeatureGates::new(),
             restore: None,
             origin: None,
+            sets: Sets::default(),
             next_transaction: 1,
             waits_for: BTreeMap::new(),
             records: Vec::new(),
@@ -249,16 +253,23 @@ impl World {
             .filter(|(_, member)| has_pod(member))
             .map(|(name, member)| (name.clone(), templates::pod(name, member)))
             .collect();
+        let line = self.line();
         ClusterView {
             now: self.now,
             ages: Ages::by_steady_clock(&self.object, pods.values(), self.now),
             operator: "operator-a".to_owned(),
             object: self.object.clone(),
             namespace_terminating: false,
-            stateful_set: (self.template > 0).then(|| templates::stateful_set(self.template)),
+            stateful_set: self
+                .sets
+                .stored
+                .clone()
+                .or_else(|| (self.template > 0).then(|| templates::stateful_set(self.template))),
             pods,
             nodes: self.nodes.clone(),
-            claims: self.members.iter().map(|(name, member)| (name.clone(), member.claim.clone())).collect(),
+            line,
+            other_claims: self.other_claims(line),
+            claims: self.claims(line),
             members,
             references: References {
                 restore: self.restore.clone(),
@@ -281,22 +292,22 @@ impl World {
         let settings = Settings { feature_gates: self.gates.clone(), ..fixture::settings() };
         let plan = plan(&self.view(), &settings);
         self.now += jiff::SignedDuration::from_millis(250);
-        let mut status = plan.status.clone();
-        if let Some(record) = &plan.record {
-            status.term = Some(record.term);
-            status.term_owner.clone_from(&record.term_owner);
-            status.quorum.clone_from(&record.quorum);
-            status.primary.clone_from(&record.primary);
-            status.operation.clone_from(&record.operation);
-        } else if keep_orders {
-            kept.clone_from(&plan.orders);
+        let orders: &[Order] = if plan.record.is_some() { &[] } else { &plan.orders };
+        if keep_orders {
+            kept = orders.to_vec();
         } else {
-            for order in &plan.orders {
+            for order in orders {
                 self.receive(order);
             }
         }
-        self.object.status = Some(status);
-        self.scale(&plan);
+        self.store(&plan);
+        if self.sets.follows {
+            if plan.record.is_none() {
+                self.follow_set(&plan);
+            }
+        } else {
+            self.scale(&plan);
+        }
         for deletion in &plan.deletions {
             if let Deletion::Pod { name, .. } | Deletion::IdlePod { name, .. } = deletion {
                 self.replaced.push(name.clone());
@@ -311,6 +322,19 @@ impl World {
         self.watch_readiness();
         self.last = plan;
         kept
+    }
+
+    /// Writes the plan's status, and its record if there is one.
+    fn store(&mut self, plan: &Plan) {
+        let mut status = plan.status.clone();
+        if let Some(record) = &plan.record {
+            status.term = Some(record.term);
+            status.term_owner.clone_from(&record.term_owner);
+            status.quorum.clone_from(&record.quorum);
+            status.primary.clone_from(&record.primary);
+            status.operation.clone_from(&record.operation);
+        }
+        self.object.status = Some(status);
     }
 
     /// Whether the `StatefulSet` runs this instance.

@@ -96,6 +96,34 @@ fn a30_a_point_in_time_is_one_that_means_something() {
 }
 
 #[test]
+fn a30_a_restore_in_place_is_named_and_has_one_source() {
+    let restore = |restore: Value| json!({ "restore": restore });
+    let backup = json!({"name": "shop-a"});
+    let location = json!({"target": {"volume": {"claimName": "data-2-shop-0"}}, "path": "a"});
+    assert_all_refused([
+        (
+            restore(json!({"requestId": "", "backupRef": backup})),
+            ("spec.restore.requestId", "InvalidRestore", "1 to 63 characters"),
+        ),
+        (
+            restore(json!({"requestId": "a".repeat(64), "backupRef": backup})),
+            ("spec.restore.requestId", "InvalidRestore", "1 to 63 characters"),
+        ),
+        (restore(json!({"requestId": "a"})), ("spec.restore", "InvalidRestore", "name either backupRef")),
+        (
+            restore(json!({"requestId": "a", "location": location})),
+            ("spec.restore.location.target.volume.claimName", "InvalidTarget", "volume of a member"),
+        ),
+        (
+            restore(json!({"requestId": "a", "backupRef": backup, "pointInTime": {"beforeGtid": "7"}})),
+            ("spec.restore.pointInTime.beforeGtid", "InvalidPointInTime", "UUID:NUMBER"),
+        ),
+    ]);
+    let good = restore(json!({"requestId": "a", "backupRef": backup, "pointInTime": {"latest": true}}));
+    assert_eq!(problems(&object(&good)), []);
+}
+
+#[test]
 fn update_table() {
     assert_all_refused([
         (

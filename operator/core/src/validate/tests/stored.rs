@@ -2,8 +2,12 @@ use super::*;
 
 #[test]
 fn what_is_stored_limits_the_spec() {
-    let stored =
-        Stored { size_bytes: Some(30 << 30), storage_class: Some("fast".to_owned()), series: Some((9, 7)) };
+    let stored = Stored {
+        size_bytes: Some(30 << 30),
+        storage_class: Some("fast".to_owned()),
+        series: Some((9, 7)),
+        line: None,
+    };
     for (spec, refusal) in [
         (json!({}), ("spec.storage.size", "StorageShrinks", "at least 30Gi")),
         (
@@ -41,7 +45,12 @@ fn stored_facts_come_from_status_and_claims() {
     };
     let claims =
         BTreeMap::from([("shop-0".to_owned(), claim(30, "fast")), ("shop-1".to_owned(), claim(20, "fast"))]);
-    let want = Stored { size_bytes: Some(20), storage_class: Some("fast".to_owned()), series: Some((8, 4)) };
+    let want = Stored {
+        size_bytes: Some(20),
+        storage_class: Some("fast".to_owned()),
+        series: Some((8, 4)),
+        line: None,
+    };
     assert_eq!(Stored::new(&object, &claims), want);
     assert_eq!(Stored::new(&fixture::object(), &BTreeMap::new()), Stored::default());
 }
