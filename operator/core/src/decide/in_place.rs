@@ -19,6 +19,8 @@ use std::time::Duration;
 /// Requests that are remembered as over.
 const MOST_REMEMBERED: usize = 50;
 
+/// Pause between looks at what a request waits for: nothing tells of it.
+const SOON: Duration = Duration::from_secs(3);
 /// The archive is waited for so long.
 const LONGEST_FLUSH: Duration = Duration::from_secs(30);
 /// Why.
@@ -297,6 +299,12 @@ pub(super) fn tell(step: &Step, status: &mut MySQLClusterStatus) {
     if let Some(restore) = status.restore.as_mut().filter(busy) {
         restore.message.clone_from(&step.reason);
     }
+}
+
+/// When to look again, at the latest.
+pub(super) fn look_again(status: &MySQLClusterStatus) -> Duration {
+    let waits = status.restore.as_ref().is_some_and(|restore| restore.phase == RestorePhase::Waiting);
+    if waits { SOON } else { Duration::MAX }
 }
 
 /// The step of a cluster whose members are stopped.

@@ -56,7 +56,7 @@ pub(super) fn plan(cluster: &Cluster, view: &ClusterView, mut plan: Plan) -> Pla
     archive::plan(cluster, view, &mut plan);
     passwords::plan(view, &mut plan);
     status::report(cluster, view, &step, &mut plan);
-    let soon = hold.as_ref().map_or(CALM, Hold::look_again);
+    let soon = hold.as_ref().map_or(CALM, Hold::look_again).min(in_place::look_again(&plan.status));
     if let Some(hold) = hold {
         update_gate::tell(view, hold, &mut plan);
     }

@@ -12,7 +12,7 @@ pub(super) fn plan(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) {
     plan.backups_claim = own.and_then(|volume| build::backups_claim(cluster, volume));
     let claim = own.map(|volume| volume.claim(cluster.names.cluster()));
     keep(cluster, cluster.names.store(), claim, plan);
-    // Looked at only until the cluster has a recorded claim, and with it its data.
+    // Looked at only while data is to come from it.
     let first = source(view).and_then(|volume| volume.claim_name.clone());
     keep(cluster, cluster.names.source(), first, plan);
 }

@@ -10,6 +10,7 @@ use crate::protocol::{Action, MemberState, Order};
 use crate::view::{Ages, BackupSeen, ClusterView, PodView, RestoreLook};
 use porpoise_crds::{BackupPhase, DeletionPolicy, InPlaceRestore, Phase, RestorePhase, RestoreStatus};
 use serde_json::json;
+use std::time::Duration;
 
 /// What the backup of these tests holds.
 const RESTORED: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-50";
@@ -315,6 +316,7 @@ fn a30_a_restore_to_a_point_waits_a_little_for_the_archive() {
     world.passes(20);
     assert_eq!(restore(&world).phase, RestorePhase::Waiting);
     assert!(restore(&world).message.contains("is being archived"), "{}", restore(&world).message);
+    assert!(world.last.look_again <= Duration::from_secs(3), "nothing tells of it");
     let mut late = world.view();
     late.now += jiff::SignedDuration::from_secs(31);
     late.ages = Ages::by_steady_clock(&late.object, late.pods.values(), late.now);
