@@ -155,6 +155,29 @@ async fn a30_a_restore_names_one_backup() {
 }
 
 #[tokio::test]
+async fn a30_a_restore_in_place_has_a_name_and_one_source() {
+    let api = api().await;
+    let restore = |restore: Value| with(json!({ "restore": restore }));
+    let backup = json!({"name": "shop-a"});
+    let location = json!({"target": {"s3": {"bucket": "safe"}}, "path": "prod/shop/u1/shop-a"});
+    let point = json!({"time": "2026-11-21T10:00:00Z"});
+    accepts(&api, "in place", restore(json!({"requestId": "a", "backupRef": backup, "pointInTime": point})))
+        .await;
+    for (case, bad, why) in [
+        ("no name", json!({"backupRef": backup}), "requestId"),
+        ("an empty name", json!({"requestId": "", "backupRef": backup}), "requestId"),
+        ("no source", json!({"requestId": "a"}), "name either backupRef"),
+        (
+            "two sources",
+            json!({"requestId": "a", "backupRef": backup, "location": location}),
+            "name either backupRef",
+        ),
+    ] {
+        rejects(&api, case, restore(bad), why).await;
+    }
+}
+
+#[tokio::test]
 async fn b29_a_cluster_begins_in_one_way() {
     let api = api().await;
     let begin = |bootstrap: Value| with(json!({ "bootstrap": bootstrap }));

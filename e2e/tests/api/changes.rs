@@ -64,6 +64,18 @@ async fn b4_changes_that_cannot_be_made_are_refused() {
             Some("bootstrap counts only when a cluster is made"),
         ),
         (
+            "another source in place",
+            json!({"restore": {"requestId": "a", "backupRef": {"name": "shop-a"}}}),
+            json!({"restore": {"requestId": "a", "backupRef": {"name": "shop-b"}}}),
+            Some("another source is another wish"),
+        ),
+        (
+            "another wish in place",
+            json!({"restore": {"requestId": "a", "backupRef": {"name": "shop-a"}}}),
+            json!({"restore": {"requestId": "b", "backupRef": {"name": "shop-b"}}}),
+            None,
+        ),
+        (
             "restore no more",
             json!({"bootstrap": {"restore": {"backupRef": {"name": "shop-a"}}}}),
             json!({"bootstrap": null}),

@@ -83,7 +83,7 @@ pub async fn no_volume_is_left(namespace: &Namespace) -> Result<()> {
     until("the volume claims of shop are gone", HEALTHY_WITHIN, async || {
         let claims = claims.list(&ListParams::default()).await?;
         let names: Vec<String> =
-            claims.iter().map(ResourceExt::name_any).filter(|name| name.starts_with("data-shop-")).collect();
+            claims.iter().map(ResourceExt::name_any).filter(|name| name.starts_with("data-")).collect();
         if names.is_empty() { Ok(Seen::Done(())) } else { Ok(Seen::Not(names.join(", "))) }
     })
     .await

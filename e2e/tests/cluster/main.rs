@@ -8,6 +8,7 @@ mod blackbox;
 mod certificates;
 mod drift;
 mod guest_book;
+mod in_place;
 mod life;
 mod maintenance;
 mod nodes;

@@ -1,6 +1,8 @@
-//! The binlog is archived across a failover, everything is lost, and any point in time comes back (A29, A30, D39).
+//! The binlog is archived across a failover, a table is lost and then everything, and any point in time comes back (A29, A30,
+//! D39).
 
 use crate::backups::{backup_of, no_volume_is_left, succeeded};
+use crate::in_place::accident_taken_back;
 use crate::life::everyone_has;
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
@@ -45,10 +47,12 @@ async fn a29_a30_everything_is_lost_and_any_point_in_time_comes_back() -> Result
             shop.status().await?.primary.as_deref() != Some(before.as_str()),
             "{before} is still the primary"
         );
+        accident_taken_back(namespace, &shop, &client, "1,2,3").await?;
+        reached(&shop, Timestamp::now()).await?;
         shop.delete().await?;
         no_volume_is_left(namespace).await?;
         let began = Instant::now();
-        restored(namespace, &client, "shop", &json!({"latest": true}), "1,2,3").await?;
+        restored(namespace, &client, "shop", &json!({"latest": true}), "1,2,3,4").await?;
         println!("three members were restored to the latest point in {:?}", began.elapsed());
         ensure!(began.elapsed() < DRILL, "the drill of a restore takes {DRILL:?} at most");
         refused(namespace).await?;
@@ -93,7 +97,9 @@ async fn lose_the_primary(namespace: &Namespace, shop: &Database<'_>) -> Result<
 
 fn restoring(name: &str, instances: i32, point: &Value) -> Value {
     let mut manifest = small(name, instances);
-    let restore = json!({"backupRef": {"name": "monday"}, "pointInTime": point});
+    // The cluster that was lost had been restored in place since monday.
+    let backup = if name == "shop" { "tuesday" } else { "monday" };
+    let restore = json!({"backupRef": {"name": backup}, "pointInTime": point});
     manifest["spec"]["bootstrap"] = json!({"restore": restore});
     manifest
 }
