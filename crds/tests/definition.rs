@@ -141,6 +141,7 @@ fn d22_lists_that_several_writers_touch_are_maps() {
             ".status.conditions",
             ".status.instances",
             ".status.quorum.members",
+            ".status.restore.former.quorum.members",
         ]
     );
 }
@@ -193,6 +194,8 @@ fn schema_and_types_have_the_same_defaults() {
     let location = serde_json::json!({"target": backup["target"], "path": "a"});
     spec.bootstrap =
         Some(serde_json::from_value(serde_json::json!({"restore": {"location": location}})).unwrap());
+    let in_place = serde_json::json!({"requestId": "a", "location": location});
+    spec.restore = Some(serde_json::from_value(in_place).unwrap());
     let spec = serde_json::to_value(spec).unwrap();
     walk("", &schema()["properties"]["spec"], &mut |path, schema| {
         if path.contains(['[', '{']) || schema.get("default").is_none() {
