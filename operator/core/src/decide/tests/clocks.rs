@@ -85,7 +85,9 @@ fn a29_no_jump_stops_a_schedule_or_makes_it_run_wild() {
             let asked: Vec<String> = names(&plan).into_iter().map(str::to_owned).collect();
             let now = (seen.now + jiff::SignedDuration::from_mins(30)).to_string();
             seen = later(seen, &plan, &now);
-            asked.iter().for_each(|name| over(&mut seen, name));
+            for name in &asked {
+                over(&mut seen, name);
+            }
             count += asked.len();
         }
         // A day passes, and the jump may have passed a time of its own.
