@@ -28,6 +28,10 @@ pub struct Backup {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 9, max = 100))]
     pub schedule: Option<String>,
+    /// How the backups of `schedule` and `onDemand` are made. Default `Physical`. Those before an update and before a deletion
+    /// are always `Physical`.
+    #[serde(default)]
+    pub method: BackupMethod,
     /// Time zone of `schedule` by its IANA name, such as `Europe/Berlin`. Default UTC.
     #[serde(default = "utc")]
     #[schemars(length(min = 1, max = 64))]
@@ -61,6 +65,21 @@ pub struct Backup {
 fn utc() -> String {
     "UTC".to_owned()
 }
+
+/// How a backup is made.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Default)]
+pub enum BackupMethod {
+    /// A copy of a member's files: the fastest way back, and the base for any point in time.
+    #[default]
+    Physical,
+    /// A dump, as statements: for another release of MySQL, for single databases, or to leave. The way back is
+    /// `spec.bootstrap.import`, to what the dump holds and no further.
+    Logical,
+}
+
+/// Databases that belong to the server or to Porpoise: no dump has them.
+pub const RESERVED_DATABASES: [&str; 5] =
+    ["mysql", "sys", "information_schema", "performance_schema", "porpoise"];
 
 /// The binlog, stored while it is written.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
@@ -230,7 +249,7 @@ pub struct BackupLocation {
 /// One backup of a `MySQLCluster`: the wish for it, and what became of it. It outlives the Job that made it.
 ///
 /// The name must be a DNS label of at most 52 characters, since its Job is named after it.
-#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 #[kube(
     group = "mysql.porpoise.dev",
@@ -245,6 +264,7 @@ pub struct BackupLocation {
     status = "MySQLBackupStatus",
     derive = "PartialEq",
     printcolumn(name = "Cluster", type_ = "string", json_path = ".spec.clusterRef.name"),
+    printcolumn(name = "Method", type_ = "string", json_path = ".spec.method"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Verified", type_ = "boolean", json_path = ".status.verified"),
     printcolumn(name = "Bytes", type_ = "integer", json_path = ".status.storedBytes"),
@@ -254,13 +274,26 @@ pub struct BackupLocation {
         .message("the name may have at most 52 characters: lower case letters, digits and dashes, since a Job is named after it")
 )]
 #[x_kube(validation = Rule::new("self.clusterRef == oldSelf.clusterRef")
-    .message("a backup belongs to one cluster for good; make another MySQLBackup").field_path(".clusterRef"))]
+    .message("a backup belongs to one cluster for good; make another MySQLBackup").field_path(".clusterRef"),
+    validation = Rule::new("self.method == oldSelf.method && has(self.databases) == has(oldSelf.databases) && (!has(self.databases) || self.databases == oldSelf.databases)")
+    .message("how a backup is made cannot change; make another MySQLBackup").field_path(".method"),
+    validation = Rule::new("!has(self.databases) || size(self.databases) == 0 || self.method == 'Logical'")
+    .message("only a Logical backup can hold single databases; choose method: Logical, or leave databases out").field_path(".databases"))]
 pub struct MySQLBackupSpec {
     /// The `MySQLCluster` of this namespace.
     pub cluster_ref: LocalReference,
     /// What happens to the stored data when this object is deleted. Default `Delete`.
     #[serde(default)]
     pub deletion_policy: BackupDeletionPolicy,
+    /// How it is made. Default `Physical`.
+    #[serde(default)]
+    pub method: BackupMethod,
+    /// The databases of a `Logical` backup, up to 64, without accounts. Absent: all databases of users, and the accounts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 64)))]
+    #[x_kube(validation = Rule::new("self.all(name, !(name.lowerAscii() in ['mysql', 'sys', 'information_schema', 'performance_schema', 'porpoise']))")
+        .message("a dump has no databases of the server or of Porpoise; name databases of users"))]
+    pub databases: Vec<String>,
 }
 
 /// What happens to the stored data when a `MySQLBackup` is deleted.

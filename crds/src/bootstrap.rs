@@ -3,7 +3,7 @@
 // The schema derive repeats each struct inside a function.
 #![allow(unreachable_pub)]
 
-use crate::{LocalReference, Restore};
+use crate::{BackupLocation, LocalReference, Restore};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,8 +14,8 @@ pub const MOST_INIT_SQL: usize = 512 << 10;
 /// How a new cluster comes by its first data: one way. Only at creation.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema, Default)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.restore), has(self.clone), has(self.initSql) || has(self.initSqlFrom)].exists_one(named, named)")
-    .message("name one way to begin: restore, clone, or initSql with initSqlFrom"))]
+#[x_kube(validation = Rule::new("[has(self.restore), has(self.clone), has(self.__import__), has(self.initSql) || has(self.initSqlFrom)].exists_one(named, named)")
+    .message("name one way to begin: restore, clone, import, or initSql with initSqlFrom"))]
 pub struct Bootstrap {
     /// From a backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -23,6 +23,9 @@ pub struct Bootstrap {
     /// From a cluster that runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clone: Option<CloneFrom>,
+    /// From a dump: a backup of the method `Logical`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<Import>,
     /// With these statements, in this order: up to 64 texts of up to 32768 characters. They run once, as `root@localhost`, in the
     /// application's database, before any client is let in. A text may hold several statements, each with a semicolon between;
     /// it needs no `DELIMITER`. If one fails, the cluster begins anew with a blank database, and these may be changed.
@@ -33,6 +36,24 @@ pub struct Bootstrap {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 16))]
     pub init_sql_from: Vec<SqlReference>,
+}
+
+/// The dump that a new cluster begins with. If a statement of it fails, the cluster begins anew with a blank database, and
+/// another dump may be named here.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.backupRef) != has(self.location)")
+    .message("name either backupRef, a MySQLBackup of this namespace, or location, where a backup is stored"))]
+pub struct Import {
+    /// A `MySQLBackup` of this namespace, of the method `Logical`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_ref: Option<LocalReference>,
+    /// Where such a backup is stored, if there is no `MySQLBackup` of it here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<BackupLocation>,
+    /// Secret of this namespace with the key of an encrypted backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_secret_ref: Option<LocalReference>,
 }
 
 /// The cluster that a new one is copied from.

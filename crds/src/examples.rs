@@ -1,10 +1,11 @@
 //! Typed example clusters: the documentation, the OLM bundle and the tests show these and no others.
 
 use crate::{
-    Backup, BackupDeletionPolicy, BackupEncryption, BackupLocation, BackupSource, BackupTarget,
-    BackupVerification, BinlogArchive, Bootstrap, CloneFrom, DeletionPolicy, EntryReference, InPlaceRestore,
-    LocalReference, MySQLBackup, MySQLBackupSpec, MySQLCluster, MySQLClusterSpec, Mysql, NetworkPolicy, Pod,
-    PointInTime, Resources, Restore, Retention, S3Target, SqlReference, Storage, Tls, TlsMode,
+    Backup, BackupDeletionPolicy, BackupEncryption, BackupLocation, BackupMethod, BackupSource, BackupTarget,
+    BackupVerification, BinlogArchive, Bootstrap, CloneFrom, DeletionPolicy, EntryReference, Import,
+    InPlaceRestore, LocalReference, MySQLBackup, MySQLBackupSpec, MySQLCluster, MySQLClusterSpec, Mysql,
+    NetworkPolicy, Pod, PointInTime, Resources, Restore, Retention, S3Target, SqlReference, Storage, Tls,
+    TlsMode,
 };
 use k8s_openapi::api::core::v1::{Affinity, PodAffinityTerm, PodAntiAffinity, Toleration};
 use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
@@ -79,6 +80,12 @@ pub fn examples() -> Vec<Example> {
             "vault-trial",
             MySQLClusterSpec { bootstrap: Some(cloning()), ..sized("20Gi") },
         ),
+        example(
+            "import",
+            "A new cluster that begins with a dump.",
+            "vault-moved",
+            MySQLClusterSpec { bootstrap: Some(importing()), ..sized("20Gi") },
+        ),
     ]
 }
 
@@ -87,8 +94,11 @@ pub const BACKUP_FILE: &str = "on-demand-backup";
 
 /// One backup on demand.
 pub fn example_backup() -> MySQLBackup {
-    let spec =
-        MySQLBackupSpec { cluster_ref: reference("vault"), deletion_policy: BackupDeletionPolicy::Retain };
+    let spec = MySQLBackupSpec {
+        cluster_ref: reference("vault"),
+        deletion_policy: BackupDeletionPolicy::Retain,
+        ..MySQLBackupSpec::default()
+    };
     MySQLBackup::new("vault-before-migration", spec)
 }
 
@@ -96,6 +106,7 @@ fn backup() -> MySQLClusterSpec {
     let backup = Backup {
         target: target(),
         schedule: Some("30 2 * * *".to_owned()),
+        method: BackupMethod::Physical,
         time_zone: "Europe/Berlin".to_owned(),
         on_demand: None,
         binlog_archive: BinlogArchive::default(),
@@ -160,6 +171,11 @@ fn init_sql() -> Bootstrap {
 
 fn cloning() -> Bootstrap {
     Bootstrap { clone: Some(CloneFrom { cluster_ref: reference("vault") }), ..Bootstrap::default() }
+}
+
+fn importing() -> Bootstrap {
+    let import = Import { backup_ref: Some(reference("vault-dump")), location: None, key_secret_ref: None };
+    Bootstrap { import: Some(import), ..Bootstrap::default() }
 }
 
 fn target() -> BackupTarget {

@@ -19,6 +19,9 @@ async fn a30_backups_are_checked() {
     let of_shop = || json!({"clusterRef": {"name": "shop"}});
     let stored = accepts(&api, "only a cluster", backup("shop-a", &of_shop())).await;
     assert_eq!(stored["spec"]["deletionPolicy"], "Delete");
+    assert_eq!(stored["spec"]["method"], "Physical");
+    let of = |method: &str, databases: &[&str]| json!({"clusterRef": {"name": "shop"}, "method": method, "databases": databases});
+    accepts(&api, "a dump of two databases", backup("shop-b", &of("Logical", &["orders", "My SQL"]))).await;
     let kept = json!({"clusterRef": {"name": "shop"}, "deletionPolicy": "Retain"});
     accepts(&api, "a retained one", backup(&"a".repeat(52), &kept)).await;
     for (case, name, spec, why) in [
@@ -32,6 +35,9 @@ async fn a30_backups_are_checked() {
             json!({"clusterRef": {"name": "shop"}, "deletionPolicy": "Burn"}),
             "Unsupported value",
         ),
+        ("an unknown method", "shop-a".to_owned(), of("Magical", &[]), "Unsupported value"),
+        ("files of one database", "shop-a".to_owned(), of("Physical", &["orders"]), "choose method: Logical"),
+        ("the server's own", "shop-a".to_owned(), of("Logical", &["MySQL"]), "name databases of users"),
     ] {
         rejects(&api, case, backup(&name, &spec), why).await;
     }
@@ -186,6 +192,7 @@ async fn b29_a_cluster_begins_in_one_way() {
     let many = |count: usize, text: &str| json!({ "initSql": vec![text; count] });
     for (case, good) in [
         ("a copy", json!({"clone": clone})),
+        ("a dump", json!({"import": {"backupRef": {"name": "a"}}})),
         ("statements", json!({"initSql": ["SELECT 1"]})),
         ("as many as may be", many(64, "SELECT 1")),
         (
@@ -199,6 +206,8 @@ async fn b29_a_cluster_begins_in_one_way() {
     for (case, bad, why) in [
         ("nothing", json!({}), one),
         ("two ways", json!({"restore": restore, "clone": clone}), one),
+        ("a backup and a dump", json!({"restore": restore, "import": {"backupRef": {"name": "a"}}}), one),
+        ("a dump of nowhere", json!({"import": {}}), "name either backupRef"),
         ("a copy and statements", json!({"clone": clone, "initSql": ["SELECT 1"]}), one),
         ("too many", many(65, "SELECT 1"), "64"),
         ("too long", many(1, &"x".repeat(32_769)), "32768"),

@@ -18,6 +18,13 @@ pub fn backup_of(cluster: &str, name: &str) -> Value {
     })
 }
 
+/// The same as statements.
+fn dump_of(cluster: &str, name: &str) -> Value {
+    let mut backup = backup_of(cluster, name);
+    backup["spec"]["method"] = json!("Logical");
+    backup
+}
+
 /// Waits until nothing more happens to the backup by itself.
 async fn outcome(namespace: &Namespace, name: &str) -> Result<MySQLBackupStatus> {
     let backups: Api<MySQLBackup> = Api::namespaced(namespace.client(), namespace.name());
@@ -55,6 +62,8 @@ async fn a29_a30_everything_is_lost_and_comes_back_from_a_backup() -> Result<()>
         namespace.apply(&backup_of("shop", "by-hand")).await?;
         let status = succeeded(namespace, "by-hand").await?;
         ensure!(status.donor != shop.status().await?.primary, "the primary was copied");
+        namespace.apply(&dump_of("shop", "dump")).await?;
+        succeeded(namespace, "dump").await?;
         client.sql(&account, "INSERT INTO orders VALUES (2, 'later')").await?;
         shop.delete().await?;
         let last = last_backup(namespace).await?;
@@ -62,7 +71,10 @@ async fn a29_a30_everything_is_lost_and_comes_back_from_a_backup() -> Result<()>
         no_volume_is_left(namespace).await?;
         restore_here(namespace, &client, &last).await?;
         let location = serde_json::to_value(status.location)?;
-        restore_elsewhere(namespace, &store, &location).await?;
+        tokio::try_join!(
+            restore_elsewhere(namespace, &store, &location),
+            import_here(namespace, &client, "dump")
+        )?;
         remove(namespace, "by-hand").await
     })
     .await
@@ -121,6 +133,18 @@ async fn restore_elsewhere(namespace: &Namespace, store: &Store, location: &Valu
         Ok(())
     })
     .await
+}
+
+/// A cluster that begins with the dump of one that is gone.
+async fn import_here(namespace: &Namespace, client: &Client<'_>, dump: &str) -> Result<()> {
+    let mut manifest = small("moved", 1);
+    manifest["spec"]["bootstrap"] = json!({"import": {"backupRef": {"name": dump}}});
+    let moved = Database::apply(namespace, &manifest).await?;
+    moved.until_phase(Phase::Healthy).await?;
+    let account = Account::app(namespace, "moved").await?;
+    let note = client.sql(&account, "SELECT GROUP_CONCAT(id, note) FROM orders").await?;
+    ensure!(note == "1日本語", "the dump came back as {note:?}");
+    Ok(())
 }
 
 /// What is stored goes with the object.

@@ -15,6 +15,7 @@ pub mod governor;
 pub mod identity;
 pub mod install;
 pub mod intent;
+pub mod load;
 pub mod local;
 pub mod logging;
 pub mod member;

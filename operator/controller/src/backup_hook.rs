@@ -165,6 +165,7 @@ impl Hook<'_> {
                 } else {
                     BackupDeletionPolicy::Delete
                 },
+                ..MySQLBackupSpec::default()
             },
             status: None,
         };

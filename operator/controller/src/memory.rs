@@ -1,9 +1,8 @@
 //! What is remembered of each cluster between passes. Losing it costs time, never safety.
 
 use jiff::Timestamp;
-use porpoise_core::backup::{FoundSecrets, JobView, SecretNeed};
+use porpoise_core::backup::{FoundSecrets, JobView, NamedBackup, SecretNeed};
 use porpoise_core::view::{Ages, OriginLook, RestoreLook, Trouble};
-use porpoise_crds::Restore;
 use porpoise_link::client::STATE_LIMIT;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -50,8 +49,8 @@ pub struct Memory {
     pub troubles: Option<(Instant, Vec<Trouble>)>,
     /// Whether the namespace was being deleted, and when that was asked.
     pub namespace: Option<(Instant, bool)>,
-    /// Where a restore leads, and when that was read.
-    pub restore: Option<(Instant, Restore, RestoreLook)>,
+    /// The stored backup that is restored or imported, and when that was read.
+    pub restore: Option<(Instant, NamedBackup, RestoreLook)>,
     /// The Job that tries an update on a copy, and when it was read.
     pub rehearsal: Option<(Instant, JobView)>,
     /// Where any other `spec.bootstrap` of a generation led, and when that was looked up.

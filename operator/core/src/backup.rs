@@ -18,7 +18,7 @@ pub use secrets::{
     AUTHORITY_ENTRY, FoundSecrets, Purpose, SecretNeed, credential_entries, need_of_encryption,
     needs_of_target,
 };
-pub use source::{StoredBackup, stored_backup};
+pub use source::{NamedBackup, StoredBackup, stored_backup};
 
 pub use view::{BackupView, JobState, JobView, Rival};
 
@@ -28,8 +28,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU64;
 
-/// Format of manifests that this version writes. A newer one is refused, an older one is read.
-pub const MANIFEST_FORMAT: u32 = 1;
+/// The newest format of manifests that this version writes and reads: dumps have it. A newer one is refused, an older one is read.
+pub const MANIFEST_FORMAT: u32 = 2;
+/// Format of the manifests of files, which older versions read too.
+pub const FILES_FORMAT: u32 = 1;
 /// Name of the manifest in a backup's folder.
 pub const MANIFEST: &str = "manifest.json";
 /// Variable of a Job's Pod that holds its [`BackupJob`].
@@ -90,6 +92,9 @@ pub enum BackupJob {
         /// Compare it with the donor too.
         #[serde(default)]
         compare: bool,
+        /// Dump it instead: nothing is copied, and only who verifies needs room for the data.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        dump: Option<DumpScope>,
     },
     /// Fetches a stored backup, boots it and checks every table.
     #[serde(rename_all = "camelCase")]
@@ -127,6 +132,15 @@ impl BackupJob {
 
 fn yes() -> bool {
     true
+}
+
+/// What a dump holds.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct DumpScope {
+    /// These databases, without accounts. None: all databases of users, and the accounts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<String>,
 }
 
 /// A member that a backup may be copied from.
@@ -252,8 +266,22 @@ pub struct Manifest {
     /// How the archive was compressed.
     #[serde(default)]
     pub compression: Compression,
-    /// The chunks, in order: one after the other, decrypted and decompressed, they are a tar archive of the data directory.
+    /// What the chunks are.
+    #[serde(default)]
+    pub content: Content,
+    /// The chunks, in order: one after the other, decrypted and decompressed, they are what `content` says.
     pub chunks: Vec<Chunk>,
+}
+
+/// What a backup holds.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[serde(rename_all = "camelCase")]
+pub enum Content {
+    /// A tar archive of a data directory.
+    #[default]
+    Files,
+    /// Statements, as MySQL's own client reads them.
+    Dump,
 }
 
 /// How the archive of a backup is compressed. Both read as one zstd stream, if the chunks are put one after the other.

@@ -6,7 +6,7 @@ mod script;
 pub use donor::{DonorNeeds, donor_needs, from_cluster};
 pub use script::{FoundEntries, from_script, reference};
 
-use crate::backup::Donor;
+use crate::backup::{Donor, RestoreSource};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -32,6 +32,12 @@ pub enum Origin {
         donors: Vec<Donor>,
         /// What lets in.
         key: DonorKey,
+    },
+    /// A dump that was stored as a backup.
+    #[serde(rename_all = "camelCase")]
+    Dump {
+        /// Where it is, and what it takes to read it.
+        source: Box<RestoreSource>,
     },
 }
 

@@ -1,9 +1,10 @@
 //! Lines of data. A cluster begins with its first line; each restore in place begins another, with volume claims, backups and
 //! an archive of its own (ADR 0028). What was written on one line is never mixed into another.
 
+use crate::backup::NamedBackup;
 use crate::view::ClaimView;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use porpoise_crds::{Bootstrap, MySQLCluster, Restore, RestorePhase, RestoreStatus};
+use porpoise_crds::{Bootstrap, MySQLCluster, RestorePhase, RestoreStatus};
 
 /// Number of a line. It only grows: none is used twice.
 pub type Line = i64;
@@ -115,12 +116,11 @@ pub fn bootstrap(object: &MySQLCluster) -> Option<Bootstrap> {
     wish.map(|wish| Bootstrap { restore: Some(wish.source()), ..Bootstrap::default() })
 }
 
-/// What is to be restored now or soon, and the field that says so.
-pub fn wanted_restore(object: &MySQLCluster) -> Option<(&'static str, Restore)> {
+/// The stored backup that is to be restored or imported now or soon.
+pub fn wanted_backup(object: &MySQLCluster) -> Option<NamedBackup> {
     let is_founded = object.status.as_ref().is_some_and(|status| status.quorum.is_some());
     if !is_founded && under_way(object).is_none() {
-        let restore = object.spec.bootstrap.as_ref()?.restore.clone()?;
-        return Some(("spec.bootstrap.restore", restore));
+        return NamedBackup::of(object.spec.bootstrap.as_ref()?);
     }
     let wish = object.spec.restore.as_ref()?;
     let is_sought = match object.status.as_ref()?.restore.as_ref() {
@@ -130,7 +130,7 @@ pub fn wanted_restore(object: &MySQLCluster) -> Option<(&'static str, Restore)> 
         Some(restore) => restore.phase.is_over() && !restore.past_requests.contains(&wish.request_id),
         None => true,
     };
-    is_sought.then(|| ("spec.restore", wish.source()))
+    is_sought.then(|| NamedBackup::in_place(wish))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::line::{self, Line};
 use crate::protocol::MemberState;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use porpoise_crds::{BackupEncryption, BackupLocation, BackupPhase, MySQLCluster};
+use porpoise_crds::{BackupEncryption, BackupLocation, BackupMethod, BackupPhase, MySQLCluster};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -54,6 +54,8 @@ pub struct BackupSeen {
     pub created: Option<Timestamp>,
     /// Why it was made.
     pub origin: BackupOrigin,
+    /// How it is made.
+    pub method: BackupMethod,
     /// How it stands.
     pub phase: Option<BackupPhase>,
     /// When it was over.
@@ -87,6 +89,8 @@ impl BackupSeen {
         let age = self.completed.and_then(|time| Duration::try_from(now.duration_since(time)).ok());
         self.phase == Some(BackupPhase::Succeeded)
             && self.verified
+            // A dump has none of the files that an update works on.
+            && self.method == BackupMethod::Physical
             && !self.deleting
             && self.created >= born
             && self.cluster.as_ref().is_none_or(|cluster| *cluster == history)

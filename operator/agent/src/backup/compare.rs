@@ -16,6 +16,7 @@ use porpoise_core::backup::{Compared, Donor};
 use porpoise_core::names;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -116,15 +117,20 @@ async fn attempt(
     Ok(Readings { donor: donor.instance.clone(), door: way, from, columns, sums })
 }
 
-async fn door(settings: &Settings, donor: &Donor) -> Result<Door, SqlError> {
+/// The way to a member, as the account `backup`.
+pub(super) async fn door(settings: &Settings, donor: &Donor) -> Result<Door, SqlError> {
+    let password = settings.accounts_path.join("backup");
+    let place = (address(donor).await?, settings.mysql_port);
+    Ok(Door::remote(place, &settings.server_authority(), &password, &names::account_user("backup")))
+}
+
+/// Where a member is.
+pub(super) async fn address(donor: &Donor) -> Result<IpAddr, SqlError> {
     let lost = |reason: String| SqlError::Connect { reason, number: None };
     let found = timeout(BRIEF, look_up(&donor.host)).await;
     let found = found.map_err(|_| lost(format!("look up {}: no answer", donor.host)))?;
     let found = found.map_err(|error| lost(error.to_string()))?;
-    let address = found.first().ok_or_else(|| lost(format!("look up {}: it has no address", donor.host)))?;
-    let password = settings.accounts_path.join("backup");
-    let place = (*address, settings.mysql_port);
-    Ok(Door::remote(place, &settings.server_authority(), &password, &names::account_user("backup")))
+    found.first().copied().ok_or_else(|| lost(format!("look up {}: it has no address", donor.host)))
 }
 
 async fn columns(copy: &mut Connection) -> Result<BTreeMap<Table, Vec<String>>, SqlError> {

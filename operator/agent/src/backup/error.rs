@@ -1,7 +1,9 @@
 //! What can go wrong with a backup.
 
+use super::dump::DumpError;
 use super::rehearse::RehearseError;
 use super::unpack::RestoreError;
+use crate::load::LoadError;
 use crate::mysql::SqlError;
 use crate::mysql::quote::QuoteError;
 use crate::settings::SettingsError;
@@ -146,6 +148,27 @@ pub enum BackupError {
         #[source]
         source: VaultError,
     },
+    /// A member was not dumped.
+    #[error("dump a member")]
+    DumpMember {
+        /// Cause.
+        #[source]
+        source: DumpError,
+    },
+    /// The stored backup cannot be read.
+    #[error("read the stored backup")]
+    ReadDump {
+        /// Cause.
+        #[source]
+        source: VaultError,
+    },
+    /// The dump does not load.
+    #[error("have a blank server take the dump")]
+    LoadDump {
+        /// Cause.
+        #[source]
+        source: LoadError,
+    },
     /// A stored backup cannot be read as it was stored.
     #[error("read the stored backup")]
     ReadBackup {
@@ -186,7 +209,10 @@ impl BackupError {
             | Self::CompareTable { .. }
             | Self::FindDamage { .. } => true,
             Self::ReadBackup { source } => source.is_for_good(),
-            Self::StoreCopy { source } | Self::RemoveBackup { source } => source.is_for_good(),
+            Self::DumpMember { source } => source.is_for_good(),
+            Self::StoreCopy { source } | Self::RemoveBackup { source } | Self::ReadDump { source } => {
+                source.is_for_good()
+            }
             Self::RehearseUpdate { source } => source.is_for_good(),
             _ => false,
         }
@@ -196,6 +222,7 @@ impl BackupError {
     pub fn is_damage(&self) -> bool {
         match self {
             Self::ReadBackup { source } => source.is_damage(),
+            Self::ReadDump { source } => source.is_damage(),
             Self::FindDamage { .. } => true,
             _ => false,
         }

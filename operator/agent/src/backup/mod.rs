@@ -1,12 +1,14 @@
 //! Backups: what a Job's Pod does, and how a stored backup becomes a member's data.
 //!
-//! `job` reads the wish and leaves the report; `copy` takes the data, `check` finds it in order, `compare` finds it the same as
+//! `job` reads the wish and leaves the report; `dump` writes a member down, and `dumped` stores and tries that; `copy` takes the data, `check` finds it in order, `compare` finds it the same as
 //! at the donor, whose binlog `written` reads, the vault stores it; `stored` verifies what was stored before; `rehearse` tries an
 //! update on it; `unpack` is the way back, and `replay` goes on from there to a point in time.
 
 pub(crate) mod check;
 mod compare;
 mod copy;
+mod dump;
+mod dumped;
 mod error;
 pub mod job;
 mod rehearse;
@@ -15,6 +17,7 @@ mod stored;
 pub mod unpack;
 mod written;
 
+pub use dump::DumpError;
 pub use error::BackupError;
 pub use rehearse::RehearseError;
 
@@ -52,7 +55,16 @@ async fn carry_out(
 ) -> Result<JobReport, BackupError> {
     let storing = |source| BackupError::StoreCopy { source };
     match job {
-        BackupJob::Store { location, about, donors, key_name, max_bytes_per_second, verify, compare } => {
+        BackupJob::Store {
+            location,
+            about,
+            donors,
+            key_name,
+            max_bytes_per_second,
+            verify,
+            compare,
+            dump,
+        } => {
             let secrets = equipped(settings, &location.target, secrets, Role::Own)
                 .map_err(|source| BackupError::ReadSettings { source })?;
             let vault = Vault::open(&location.target, &secrets).map_err(storing)?;
@@ -65,7 +77,10 @@ async fn carry_out(
                 verify: *verify,
                 compare: *compare,
             };
-            let summary = store(settings, reaper, &vault, &wish).await?;
+            let summary = match dump {
+                Some(scope) => Box::pin(dumped::store(settings, reaper, &vault, &wish, scope)).await?,
+                None => Box::pin(store(settings, reaper, &vault, &wish)).await?,
+            };
             Ok(JobReport::Stored { summary })
         }
         BackupJob::Verify { location } => {

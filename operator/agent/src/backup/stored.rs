@@ -1,11 +1,12 @@
 //! Verifying a stored backup: it is fetched as for a restore, booted, compared with its manifest, and every table is checked.
 
-use super::{BackupError, unpack, verify};
+use super::{BackupError, dumped, unpack, verify};
 use crate::settings::Settings;
 use crate::supervise::reap::Reaper;
 use crate::supervise::staging::Purpose;
-use crate::volume::Role;
-use porpoise_core::backup::{RestoreSource, TargetSecrets};
+use crate::vault::Vault;
+use crate::volume::{Role, equipped};
+use porpoise_core::backup::{Content, RestoreSource, TargetSecrets};
 use porpoise_crds::BackupLocation;
 
 /// Gives the number of tables that are in order.
@@ -17,6 +18,14 @@ pub(super) async fn check(
 ) -> Result<u64, BackupError> {
     let source = RestoreSource { location: location.clone(), secrets: secrets.clone(), point: None };
     let reading = |source| BackupError::ReadBackup { source };
+    let secrets_here = equipped(settings, &location.target, secrets, Role::Own)
+        .map_err(|source| BackupError::ReadSettings { source })?;
+    let opening = |source| BackupError::ReadDump { source };
+    let vault = Vault::open(&location.target, &secrets_here).map_err(opening)?;
+    let manifest = vault.manifest(&location.path).await.map_err(opening)?;
+    if manifest.content == Content::Dump {
+        return dumped::verify(settings, reaper, &vault, &manifest, &location.path).await;
+    }
     let fetched = unpack::fetch(settings, &source, Role::Own).await.map_err(reading)?;
     tracing::info!(path = location.path, "the backup is fetched");
     let say = |words: &str| tracing::info!("{words}");

@@ -1,18 +1,21 @@
-//! The first data of a cluster, made beside the place of the member's own: by statements, or by a copy of another cluster.
+//! The first data of a cluster, made beside the place of the member's own: by statements, by a dump, or by a copy of another cluster.
 //! Whole or not at all: nobody sees any of it before a server booted from it.
 
 mod copy;
+mod dump;
 mod script;
 
 use crate::backup::check;
 use crate::goal::{GoalError, accounts};
+use crate::load::LoadError;
 use crate::mysql::quote::QuoteError;
 use crate::mysql::{ScriptFailure, SqlError};
-use crate::settings::Settings;
+use crate::settings::{Settings, SettingsError};
 use crate::supervise::initialize::{self, InitializeError};
 use crate::supervise::reap::Reaper;
 use crate::supervise::script::Script;
 use crate::supervise::staging::{Purpose, Staging, StagingError};
+use crate::vault::VaultError;
 use porpoise_core::beginning::Origin;
 use porpoise_core::protocol::AgentConfig;
 use std::path::{Path, PathBuf};
@@ -85,6 +88,29 @@ pub enum BeginError {
         /// What MySQL says.
         failure: ScriptFailure,
     },
+    /// What it takes to reach a volume cannot be read.
+    #[error("read the agent's own settings")]
+    ReadSettings {
+        /// Cause.
+        #[source]
+        source: SettingsError,
+    },
+    /// The stored dump cannot be read.
+    #[error("fetch the dump")]
+    FetchDump {
+        /// Cause.
+        #[source]
+        source: VaultError,
+    },
+    /// The dump does not load.
+    #[error(
+        "import the dump: make another one without what fails and name it in spec.bootstrap.import, or delete the cluster"
+    )]
+    LoadDump {
+        /// Cause.
+        #[source]
+        source: LoadError,
+    },
     /// There is not a single transaction in it.
     #[error("find transactions in the new data")]
     FindTransactions,
@@ -100,7 +126,21 @@ pub enum BeginError {
 impl BeginError {
     /// Whether trying again fails the same way until somebody changes something.
     pub fn is_for_good(&self) -> bool {
-        matches!(self, Self::RefuseVolume | Self::RunStatement { .. })
+        match self {
+            Self::RefuseVolume | Self::RunStatement { .. } => true,
+            Self::FetchDump { source } => source.is_for_good(),
+            Self::LoadDump { source } => source.is_refusal(),
+            Self::PrepareDirectory { .. }
+            | Self::RunServer { .. }
+            | Self::SetUp { .. }
+            | Self::QuoteValue { .. }
+            | Self::MakeAccounts { .. }
+            | Self::FindDonor
+            | Self::CopyMember { .. }
+            | Self::ReadSettings { .. }
+            | Self::FindTransactions
+            | Self::SwapData { .. } => false,
+        }
     }
 }
 
@@ -120,6 +160,7 @@ pub(crate) async fn make(scene: &Scene<'_>, origin: &Origin) -> Result<(), Begin
     match origin {
         Origin::Script { parts } => script::run(scene, parts).await?,
         Origin::Cluster { cluster, donors, key } => copy::from_best(scene, cluster, donors, key).await?,
+        Origin::Dump { source } => dump::load(scene, source).await?,
     }
     verify(scene, &logins(scene, origin)?).await
 }
@@ -129,7 +170,7 @@ pub(crate) async fn make(scene: &Scene<'_>, origin: &Origin) -> Result<(), Begin
 fn logins(scene: &Scene<'_>, origin: &Origin) -> Result<String, BeginError> {
     let own = initialize::own_account(scene.settings);
     let mut text = own.map_err(|source| BeginError::PrepareDirectory { source })?;
-    if matches!(origin, Origin::Cluster { .. }) {
+    if matches!(origin, Origin::Cluster { .. } | Origin::Dump { .. }) {
         let accounts = accounts::script(scene.settings, scene.config);
         text += &accounts.map_err(|source| BeginError::MakeAccounts { source: Box::new(source) })?;
     }

@@ -13,7 +13,7 @@ use super::{BRIEF, GoalError, Pursuit};
 use crate::logging;
 use crate::mysql::quote::QuoteError;
 use crate::mysql::rows::Row;
-use crate::mysql::{SqlError, Statement, statements};
+use crate::mysql::{Connection, Meaning, SqlError, Statement, statements};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,7 +77,11 @@ async fn look(pursuit: &Arc<Pursuit>, known: &mut Known) -> Result<(), GoalError
 
 async fn stored(pursuit: &Pursuit) -> Result<Events, GoalError> {
     let rows = pursuit.admin.rows(statements::stored_events(), BRIEF).await.map_err(GoalError::step)?;
-    let text = rows.first().map_or(Ok(None), |row| row.text("enabled")).map_err(GoalError::step)?;
+    list(&rows).map_err(GoalError::step)
+}
+
+fn list(rows: &[Row]) -> Result<Events, SqlError> {
+    let text = rows.first().map_or(Ok(None), |row| row.text("enabled"))?;
     // What cannot be read names nothing that may run.
     Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }
@@ -89,6 +93,33 @@ async fn running(pursuit: &Pursuit) -> Result<Events, GoalError> {
 
 fn name(row: &Row) -> Result<(String, String), SqlError> {
     Ok((row.text("event_schema")?.unwrap_or_default(), row.text("event_name")?.unwrap_or_default()))
+}
+
+/// What lets those events of `databases` run that ran on the primary of this replica. Nothing on a primary: there they run.
+///
+/// # Errors
+/// The server does not answer; or, inside, a name cannot be written in SQL.
+pub(crate) async fn of_a_replica(
+    replica: &mut Connection,
+    databases: &[String],
+) -> Result<Result<Vec<Statement>, QuoteError>, SqlError> {
+    let rows = match replica.rows(statements::stored_events(), BRIEF).await {
+        // It was never primary, nor was anybody else.
+        Err(error) if error.meaning() == Meaning::Missing => Vec::new(),
+        rows => rows?,
+    };
+    let listed = list(&rows)?;
+    let mut enabling = Vec::new();
+    for row in &replica.rows(statements::sleeping_events(), BRIEF).await? {
+        let event = name(row)?;
+        if listed.contains(&event) && databases.contains(&event.0) {
+            match wake_up(row)? {
+                Ok(statements) => enabling.extend(statements),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+    }
+    Ok(Ok(enabling))
 }
 
 async fn wake(pursuit: &Arc<Pursuit>, listed: &Events) -> Result<usize, GoalError> {

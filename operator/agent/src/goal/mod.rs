@@ -6,7 +6,7 @@ pub mod accounts;
 mod begin;
 pub mod clone;
 mod components;
-mod events;
+pub(crate) mod events;
 mod fence;
 pub mod follow;
 pub mod passwords;

@@ -77,6 +77,11 @@ pub fn account(user: &str, host: &str) -> Result<Quoted, QuoteError> {
     Ok(Quoted(format!("{}@{}", literal(user)?, literal(host)?)))
 }
 
+/// The account of everybody who has none of their own on `host`.
+pub fn anonymous(host: &str) -> Result<Quoted, QuoteError> {
+    Ok(Quoted(format!("''@{}", literal(host)?)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,6 +22,13 @@ impl Row {
             .map_err(|_| SqlError::ReadColumn { step: self.step, column })
     }
 
+    /// The text of the first column, for answers whose columns are named after what was asked.
+    pub fn first_text(&self) -> Result<String, SqlError> {
+        let text = self.row.try_get_unchecked::<Option<String>, _>(0);
+        let text = text.map_err(|_| SqlError::ReadColumn { step: self.step, column: "the first" })?;
+        Ok(text.unwrap_or_default())
+    }
+
     /// A GTID set: MySQL breaks long ones into lines.
     pub fn gtids(&self, column: &'static str) -> Result<String, SqlError> {
         Ok(self.text(column)?.unwrap_or_default().replace('\n', ""))

@@ -6,6 +6,7 @@ pub mod initialize;
 mod lockout;
 pub mod output;
 mod pause;
+pub mod program;
 pub mod reap;
 pub mod script;
 mod settings;

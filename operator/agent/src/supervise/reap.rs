@@ -5,7 +5,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::collections::HashMap;
 use std::io;
-use std::process::{ChildStderr, ChildStdout, Command, Stdio};
+use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -24,6 +24,8 @@ pub struct Child {
     pub pid: i32,
     /// How it ended, in words, once it has.
     pub exit: oneshot::Receiver<String>,
+    /// Its standard input, if somebody feeds it.
+    pub stdin: Option<ChildStdin>,
     /// Its standard output.
     pub stdout: Option<ChildStdout>,
     /// Its standard error.
@@ -49,15 +51,25 @@ impl Reaper {
 
     /// Starts a child in its own process group, so that a terminal's Ctrl-C does not reach it past the agent.
     pub fn spawn(&self, command: &mut Command) -> io::Result<Child> {
+        self.start_child(command.stdin(Stdio::null()).stdout(Stdio::piped()))
+    }
+
+    /// The same for a child that is fed, and whose output is for nobody.
+    pub fn spawn_fed(&self, command: &mut Command) -> io::Result<Child> {
+        self.start_child(command.stdin(Stdio::piped()).stdout(Stdio::null()))
+    }
+
+    fn start_child(&self, command: &mut Command) -> io::Result<Child> {
         use std::os::unix::process::CommandExt as _;
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        command.stderr(Stdio::piped()).process_group(0);
         // Held over the start: were it to end at once, the collector finds it registered.
         let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
         let mut child = command.spawn()?;
         let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
         let (sender, exit) = oneshot::channel();
         children.insert(pid, sender);
-        Ok(Child { pid, exit, stdout: child.stdout.take(), stderr: child.stderr.take() })
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        Ok(Child { pid, exit, stdin, stdout, stderr })
     }
 
     /// Sends a signal to a child that has not been collected: its number cannot belong to another process yet.

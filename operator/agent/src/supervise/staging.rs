@@ -12,7 +12,7 @@ use crate::settings::Settings;
 use nix::sys::signal::Signal;
 use porpoise_core::names;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -61,6 +61,7 @@ pub struct Staging {
     exit: oneshot::Receiver<String>,
     relay: Option<Relay>,
     door: Door,
+    socket: PathBuf,
 }
 
 impl Staging {
@@ -78,11 +79,11 @@ impl Staging {
         let starting = |source| StagingError::StartServer { source };
         socket::forget_lock(&socket).map_err(starting)?;
         let child = reaper.spawn(&mut command).map_err(starting)?;
-        let Child { pid, exit, stdout, stderr } = child;
+        let Child { pid, exit, stdin: _, stdout, stderr } = child;
         let relay = Some(output::relay(stdout, stderr));
         let password = settings.accounts_path.join("agent");
         let door = Door::new(&socket, &password, &names::account_user("agent"));
-        let mut server = Self { reaper: reaper.clone(), pid, exit, relay, door };
+        let mut server = Self { reaper: reaper.clone(), pid, exit, relay, door, socket };
         let started = Instant::now();
         match timeout(BOOT, server.until_it_answers()).await {
             Ok(None) => {
@@ -104,6 +105,11 @@ impl Staging {
     /// How to get in.
     pub fn door(&self) -> &Door {
         &self.door
+    }
+
+    /// Where its socket is.
+    pub fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// Ends it at once. Only for one that wrote nothing, or nothing that the next start needs more than its log for: an end in

@@ -86,6 +86,18 @@ pub enum VaultError {
         /// What is wrong with it.
         reason: String,
     },
+    /// It was made by the method `Logical`.
+    #[error("restore {folder}: it is a dump and holds no files; begin with it by spec.bootstrap.import")]
+    HoldsDump {
+        /// The folder.
+        folder: String,
+    },
+    /// It was made by the method `Physical`.
+    #[error("import {folder}: it holds files and no dump; begin with it by spec.bootstrap.restore")]
+    HoldsFiles {
+        /// The folder.
+        folder: String,
+    },
     /// The bucket does not exist.
     #[error("use the bucket {bucket:?}: the store has none of this name; create it or correct the target")]
     NoSuchBucket {
@@ -273,6 +285,8 @@ impl VaultError {
             | Self::NoBackup { .. }
             | Self::NewerFormat { .. }
             | Self::UnderstandManifest { .. }
+            | Self::HoldsDump { .. }
+            | Self::HoldsFiles { .. }
             | Self::NoSuchBucket { .. }
             | Self::ClaimFull { .. }
             | Self::AccessDenied { .. }

@@ -8,7 +8,7 @@ use super::{Vault, VaultError, manifest, unpack};
 use crate::files::sync_parent;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::path::Path as ObjectPath;
-use porpoise_core::backup::{Chunk, Compression, Manifest};
+use porpoise_core::backup::{Chunk, Compression, Content, Manifest};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,13 +23,10 @@ const PARTIAL: &str = ".partial-";
 
 pub(super) async fn fetch(vault: &Vault, folder: &str, into: &Path) -> Result<Manifest, VaultError> {
     let manifest = manifest::read(&vault.objects, folder).await?;
-    let seal = Seal::of(&manifest.about, manifest.encryption.as_ref(), &vault.keys)?;
-    let download = Arc::new(Download {
-        objects: vault.objects.clone(),
-        folder: manifest::folder_path(folder)?,
-        seal,
-        compression: manifest.compression,
-    });
+    if manifest.content != Content::Files {
+        return Err(VaultError::HoldsDump { folder: folder.to_owned() });
+    }
+    let download = Arc::new(Download::new(vault, &manifest, folder)?);
     let partial = blocking("prepare the directory", {
         let into = into.to_owned();
         move || prepare(&into)
@@ -56,6 +53,19 @@ pub(super) async fn fetch(vault: &Vault, folder: &str, into: &Path) -> Result<Ma
     }
 }
 
+/// Sends on what the chunks of a manifest hold.
+pub(super) async fn chunks(
+    vault: &Vault,
+    manifest: &Manifest,
+    folder: &str,
+    next: Sender<Vec<u8>>,
+) -> Result<(), VaultError> {
+    if manifest.content != Content::Dump {
+        return Err(VaultError::HoldsFiles { folder: folder.to_owned() });
+    }
+    Arc::new(Download::new(vault, manifest, folder)?).everything(&manifest.chunks, next).await
+}
+
 struct Download {
     objects: Objects,
     folder: ObjectPath,
@@ -64,6 +74,15 @@ struct Download {
 }
 
 impl Download {
+    fn new(vault: &Vault, manifest: &Manifest, folder: &str) -> Result<Self, VaultError> {
+        Ok(Self {
+            objects: vault.objects.clone(),
+            folder: manifest::folder_path(folder)?,
+            seal: Seal::of(&manifest.about, manifest.encryption.as_ref(), &vault.keys)?,
+            compression: manifest.compression,
+        })
+    }
+
     /// Sends all chunks on, opened, decompressed where each stands alone, and in order. Ends early, without an error, when nobody takes them any more.
     async fn everything(self: &Arc<Self>, chunks: &[Chunk], next: Sender<Vec<u8>>) -> Result<(), VaultError> {
         let mut arriving =

@@ -88,8 +88,8 @@ mod tests {
 
     #[test]
     fn a_later_format_is_refused_whatever_is_in_it() {
-        let outcome = understand("shop-a", br#"{"format": 2, "chunks": "elsewhere"}"#);
-        assert!(matches!(outcome, Err(VaultError::NewerFormat { found: 2, known: 1, .. })));
+        let outcome = understand("shop-a", br#"{"format": 3, "chunks": "elsewhere"}"#);
+        assert!(matches!(outcome, Err(VaultError::NewerFormat { found: 3, known: 2, .. })));
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod remove;
 mod seal;
 mod still;
 mod store;
+mod stream;
 mod sync;
 mod target;
 mod unpack;
@@ -27,6 +28,7 @@ mod unpack;
 pub use error::VaultError;
 pub use still::Still;
 pub use store::Uploaded;
+pub use stream::{Pouring, pass, stream};
 pub use target::Patience;
 
 // The archive of the binlog lies in the same store, in objects of its own form.
@@ -43,6 +45,7 @@ use porpoise_crds::BackupTarget;
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::path::Path;
+use tokio::sync::mpsc::{Receiver, Sender};
 
 /// A target, open for use. Cheap to clone.
 #[derive(Clone)]
@@ -137,6 +140,34 @@ impl Vault {
     /// The first damaged or missing chunk is named. After any error `into` does not exist.
     pub async fn fetch(&self, folder: &str, into: &Path) -> Result<Manifest, VaultError> {
         fetch::fetch(self, folder, into).await
+    }
+
+    /// Stores the statements of a dump as they come, under the name `folder`. It is no backup before it is completed.
+    ///
+    /// # Errors
+    /// `BackupExists` when the folder holds a whole backup.
+    pub async fn receive(
+        &self,
+        folder: &str,
+        coming: Receiver<Vec<u8>>,
+        about: &About,
+        key_name: Option<&str>,
+    ) -> Result<Uploaded, VaultError> {
+        let seal = Seal::new(about, key_name, &self.keys)?;
+        store::receive(self, folder, coming, about, seal).await
+    }
+
+    /// Sends on the statements of a dump, each chunk checked before. When nobody takes them any more it ends, without an error.
+    ///
+    /// # Errors
+    /// The first damaged or missing chunk is named; what was sent before is not all.
+    pub async fn send_on(
+        &self,
+        manifest: &Manifest,
+        folder: &str,
+        next: Sender<Vec<u8>>,
+    ) -> Result<(), VaultError> {
+        fetch::chunks(self, manifest, folder, next).await
     }
 
     /// Removes a backup, or what is left of one. Nothing there: fine.

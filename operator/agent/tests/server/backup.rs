@@ -64,7 +64,7 @@ impl Job {
             fs::create_dir_all(root.path().join(directory)).unwrap();
         }
         // The mounted parts are those of a member.
-        for directory in ["config", "tls", "accounts", "app"] {
+        for directory in ["config", "tls", "accounts", "app", "programs"] {
             let from = world.members[member].path(directory);
             std::os::unix::fs::symlink(from, root.path().join(directory)).unwrap();
         }
@@ -168,6 +168,7 @@ pub fn job(world: &World, store: &Server, donors: &[usize], key_name: Option<&st
         max_bytes_per_second: None,
         verify: true,
         compare: true,
+        dump: None,
     }
 }
 

@@ -23,7 +23,7 @@ async fn prepared(replicas: u32) -> (World, Server, Job) {
 }
 
 /// Waits for words in the log of a Job that runs.
-async fn said(pod: &Job, words: &str) {
+pub async fn said(pod: &Job, words: &str) {
     let began = Instant::now();
     while !pod.log().contains(words) {
         assert!(began.elapsed() < LONG, "the Job never said {words:?}: {}", pod.log());
@@ -31,7 +31,7 @@ async fn said(pod: &Job, words: &str) {
     }
 }
 
-fn kill(mut job: Child) {
+pub fn kill(mut job: Child) {
     job.kill().unwrap();
     job.wait().unwrap();
 }

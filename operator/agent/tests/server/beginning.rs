@@ -15,7 +15,7 @@ fn part(name: &str, text: &str, secret: bool) -> ScriptPart {
     ScriptPart { name: name.to_owned(), text: text.to_owned(), secret }
 }
 
-fn begin(world: &World, wish: &str, origin: Origin) -> Action {
+pub fn begin(world: &World, wish: &str, origin: Origin) -> Action {
     Action::Begin { origin: Box::new(origin), request: format!("begin-{}-{wish}", world.cluster) }
 }
 
@@ -39,7 +39,7 @@ fn from(donors: Vec<Donor>, key: DonorKey) -> Origin {
     Origin::Cluster { cluster: "old".to_owned(), donors, key }
 }
 
-async fn begun(world: &World, wish: &str) -> MemberState {
+pub async fn begun(world: &World, wish: &str) -> MemberState {
     let request = format!("begin-{}-{wish}", world.cluster);
     world.until(0, "begun", |state| state.replaced_by == request && state.data.is_some()).await
 }

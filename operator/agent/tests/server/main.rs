@@ -10,6 +10,7 @@ mod backup_faults;
 mod bad_states;
 mod beginning;
 mod components;
+mod dumps;
 mod ending;
 mod fence;
 mod governor;

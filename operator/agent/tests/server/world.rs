@@ -40,7 +40,8 @@ pub const PASSWORDS: [(&str, &str); 5] = [
 pub const APP_PASSWORD: &str = "App'pass\\word-3Yc";
 
 /// Where an agent finds and keeps things, below the root of its Pod.
-pub const PLACES: [(&str, &str); 8] = [
+pub const PLACES: [(&str, &str); 9] = [
+    ("--client-programs", "programs"),
     ("--data-path", "volume/data"),
     ("--state-path", "volume/porpoise"),
     ("--run-path", "run"),
@@ -195,8 +196,10 @@ impl World {
             fs::write(member.root.join("app").join(file), text).unwrap();
         }
         let wrapper = member.root.join("mysqld");
-        fs::write(&wrapper, wrapper_script()).unwrap();
-        fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&wrapper, &wrapper_script());
+        for program in ["mysql", "mysqldump"] {
+            write_program(&member.root.join("programs").join(program), &client_script(program));
+        }
     }
 
     fn write_my_cnf(&self, index: usize) {
@@ -464,6 +467,22 @@ fn my_cnf(root: &Path, variables: &BTreeMap<String, String>) -> String {
         storage_bytes: 1 << 30,
     });
     format!("{text}\n[mysqld]\ntmpdir={}\n", root.join("tmp").display())
+}
+
+fn write_program(path: &Path, script: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, script).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// One of MySQL's client programs, run in the same way.
+fn client_script(program: &str) -> String {
+    let root = mysql_root();
+    let root = root.display();
+    format!(
+        "#!/bin/sh\nexec {root}/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 --library-path {root}/usr/lib/x86_64-linux-gnu \
+         {root}/usr/bin/{program} \"$@\" \n"
+    )
 }
 
 /// mysqld of the given root directory, run through its own loader: its libc is newer than this machine's.

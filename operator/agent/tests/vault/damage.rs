@@ -182,7 +182,7 @@ async fn without_its_key_it_stays_shut() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_later_format_is_refused() {
     let stored = Stored::new(None).await;
-    stored.edit(|manifest| *manifest = serde_json::json!({"format": 2, "chunks": {"in": "another way"}}));
+    stored.edit(|manifest| *manifest = serde_json::json!({"format": 3, "chunks": {"in": "another way"}}));
     let error = stored.error().await;
     assert!(matches!(error, VaultError::NewerFormat { found: 2, .. }), "{error}");
     assert!(error.to_string().contains("upgrade the operator"), "{error}");

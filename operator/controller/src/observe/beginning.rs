@@ -23,7 +23,9 @@ const FRESH: Duration = Duration::from_secs(5);
 pub(super) async fn look(context: &Context, object: &MySQLCluster) -> Option<OriginLook> {
     let uid = object.uid().unwrap_or_default();
     let founded = object.status.as_ref().is_some_and(|status| status.quorum.is_some());
-    let bootstrap = object.spec.bootstrap.as_ref().filter(|one| one.restore.is_none());
+    // Stored backups are looked at elsewhere.
+    let bootstrap =
+        object.spec.bootstrap.as_ref().filter(|one| one.restore.is_none() && one.import.is_none());
     let Some(bootstrap) = bootstrap.filter(|_| !founded) else {
         context.memories.of(&uid, |memory| memory.origin = None);
         return None;

@@ -7,10 +7,10 @@ use super::named::{secrets, unreadable};
 use crate::context::Context;
 use crate::kubernetes::{bounded, existing};
 use kube::{Api, ResourceExt};
-use porpoise_core::backup::stored_backup;
+use porpoise_core::backup::{NamedBackup, stored_backup};
 use porpoise_core::line;
 use porpoise_core::view::RestoreLook;
-use porpoise_crds::{MySQLBackup, MySQLCluster, Restore};
+use porpoise_crds::{MySQLBackup, MySQLCluster};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -19,27 +19,27 @@ const FRESH: Duration = Duration::from_secs(5);
 
 pub(super) async fn look(context: &Context, object: &MySQLCluster) -> Option<RestoreLook> {
     let uid = object.uid().unwrap_or_default();
-    let Some((field, restore)) = line::wanted_restore(object) else {
+    let Some(named) = line::wanted_backup(object) else {
         context.memories.of(&uid, |memory| memory.restore = None);
         return None;
     };
     let known = context.memories.of(&uid, |memory| memory.restore.clone());
     if let Some((when, of, look)) = known
         && when.elapsed() < FRESH
-        && of == restore
+        && of == named
     {
         return Some(look);
     }
-    let look = fresh(context, &object.namespace().unwrap_or_default(), field, &restore).await;
-    context.memories.of(&uid, |memory| memory.restore = Some((Instant::now(), restore, look.clone())));
+    let look = fresh(context, &object.namespace().unwrap_or_default(), &named).await;
+    context.memories.of(&uid, |memory| memory.restore = Some((Instant::now(), named, look.clone())));
     Some(look)
 }
 
-async fn fresh(context: &Context, namespace: &str, field: &str, restore: &Restore) -> RestoreLook {
+async fn fresh(context: &Context, namespace: &str, named: &NamedBackup) -> RestoreLook {
     let source = async {
-        let backup = backup(context, namespace, field, restore).await?;
-        let stored = stored_backup(field, restore, backup.as_ref())?;
-        let secrets = secrets(context, namespace, &stored.needs, field).await?;
+        let backup = backup(context, namespace, named).await?;
+        let stored = stored_backup(named, backup.as_ref())?;
+        let secrets = secrets(context, namespace, &stored.needs, named.field).await?;
         stored.with_secrets(&secrets)
     };
     match source.await {
@@ -51,13 +51,12 @@ async fn fresh(context: &Context, namespace: &str, field: &str, restore: &Restor
 async fn backup(
     context: &Context,
     namespace: &str,
-    field: &str,
-    restore: &Restore,
+    named: &NamedBackup,
 ) -> Result<Option<MySQLBackup>, String> {
-    let Some(reference) = &restore.backup_ref else { return Ok(None) };
+    let Some(reference) = &named.restore.backup_ref else { return Ok(None) };
     let api: Api<MySQLBackup> = Api::namespaced(context.clients.general.clone(), namespace);
     existing(bounded(api.get(&reference.name)).await)
-        .map_err(|error| unreadable(field, "MySQLBackup", &reference.name, &error))
+        .map_err(|error| unreadable(named.field, "MySQLBackup", &reference.name, &error))
 }
 
 #[cfg(test)]

@@ -1,8 +1,14 @@
-//! Where `spec.restore` and `spec.bootstrap.restore` lead.
+//! Where `spec.restore`, `spec.bootstrap.restore` and `spec.bootstrap.import` lead.
 
 use super::secrets::{FoundSecrets, Purpose, SecretNeed, gathered, need_of_encryption, needs_of_target};
 use super::{RestorePoint, RestoreSource};
-use porpoise_crds::{BackupLocation, BackupPhase, MySQLBackup, PointInTime, Restore};
+use porpoise_crds::{
+    BackupEncryption, BackupLocation, BackupMethod, BackupPhase, Bootstrap, Import, InPlaceRestore,
+    MySQLBackup, PointInTime, Restore,
+};
+
+const RESTORE: &str = "spec.bootstrap.restore";
+const IMPORT: &str = "spec.bootstrap.import";
 
 /// A stored backup, and the Secrets it takes to read it.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,32 +21,60 @@ pub struct StoredBackup {
     pub point: Option<RestorePoint>,
 }
 
-/// The backup that the restore in `field` names. `backup` is the object of `backupRef`, if it exists.
+/// A stored backup as the spec names it, whichever field does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedBackup {
+    /// The field.
+    pub field: &'static str,
+    /// The only one that can be begun with in this way.
+    method: BackupMethod,
+    /// Which backup, and how far to go beyond it.
+    pub restore: Restore,
+}
+
+impl NamedBackup {
+    /// What a new cluster begins with, if that is a stored backup.
+    pub fn of(bootstrap: &Bootstrap) -> Option<Self> {
+        let files = bootstrap.restore.clone();
+        let files = files.map(|restore| Self { field: RESTORE, method: BackupMethod::Physical, restore });
+        files.or_else(|| {
+            let Import { backup_ref, location, key_secret_ref } = bootstrap.import.clone()?;
+            let restore = Restore { backup_ref, location, key_secret_ref, point_in_time: None };
+            Some(Self { field: IMPORT, method: BackupMethod::Logical, restore })
+        })
+    }
+
+    /// What is restored in place.
+    pub fn in_place(wish: &InPlaceRestore) -> Self {
+        Self { field: "spec.restore", method: BackupMethod::Physical, restore: wish.source() }
+    }
+}
+
+/// The backup that is named. `backup` is the object of `backupRef`, if it exists.
 ///
 /// # Errors
 /// What is missing, in a sentence with field and remedy.
-pub fn stored_backup(
-    field: &str,
-    restore: &Restore,
-    backup: Option<&MySQLBackup>,
-) -> Result<StoredBackup, String> {
-    let named = match &restore.backup_ref {
-        Some(reference) => Some(complete(field, &reference.name, backup)?),
+pub fn stored_backup(named: &NamedBackup, backup: Option<&MySQLBackup>) -> Result<StoredBackup, String> {
+    let restore = &named.restore;
+    let known = match &restore.backup_ref {
+        Some(reference) => Some(complete(named, &reference.name, backup)?),
         None => None,
     };
-    let part = if named.is_some() { "backupRef: target" } else { "location.target" };
-    let encryption = named.and_then(|backup| backup.status.as_ref()?.encryption.clone());
-    let location = match named {
+    let field = match known {
+        Some(_) => format!("{}.backupRef: target", named.field),
+        None => format!("{}.location.target", named.field),
+    };
+    let encryption = known.and_then(|backup| backup.status.as_ref()?.encryption.clone());
+    let location = match known {
         Some(backup) => backup.status.as_ref().and_then(|status| status.location.clone()),
         None => restore.location.clone(),
     };
     let location = location.ok_or_else(|| {
-        format!("{field}: name either backupRef, a MySQLBackup of this namespace, or location")
+        format!("{}: name either backupRef, a MySQLBackup of this namespace, or location", named.field)
     })?;
-    let mut needs = needs_of_target(&location.target, &format!("{field}.{part}"));
-    needs.extend(keys(field, restore, encryption.as_ref()));
-    let point = restore.point_in_time.as_ref().and_then(point);
-    Ok(StoredBackup { location, needs, point })
+    let mut needs = needs_of_target(&location.target, &field);
+    needs.extend(keys(named, encryption.as_ref()));
+    Ok(StoredBackup { location, needs, point: restore.point_in_time.as_ref().and_then(point) })
 }
 
 /// The point that is named. The schema sees to it that it is one.
@@ -53,9 +87,13 @@ fn point(wanted: &PointInTime) -> Option<RestorePoint> {
     time.or(gtid).or(before).or(latest)
 }
 
-/// A backup that has been made and is there.
-fn complete<'a>(field: &str, name: &str, backup: Option<&'a MySQLBackup>) -> Result<&'a MySQLBackup, String> {
-    let field = format!("{field}.backupRef");
+/// A backup that has been made in the right way and is there.
+fn complete<'a>(
+    named: &NamedBackup,
+    name: &str,
+    backup: Option<&'a MySQLBackup>,
+) -> Result<&'a MySQLBackup, String> {
+    let field = format!("{}.backupRef", named.field);
     let Some(backup) = backup else {
         return Err(format!(
             "{field}: MySQLBackup {name} does not exist in this namespace; name another, or use location"
@@ -63,6 +101,20 @@ fn complete<'a>(field: &str, name: &str, backup: Option<&'a MySQLBackup>) -> Res
     };
     if backup.metadata.deletion_timestamp.is_some() {
         return Err(format!("{field}: MySQLBackup {name} is being deleted; name another"));
+    }
+    if backup.spec.method != named.method {
+        return Err(match backup.spec.method {
+            BackupMethod::Logical => {
+                format!(
+                    "{field}: MySQLBackup {name} is Logical and holds no files; begin with it by {IMPORT}"
+                )
+            }
+            BackupMethod::Physical => {
+                format!(
+                    "{field}: MySQLBackup {name} is Physical and holds no dump; begin with it by {RESTORE}"
+                )
+            }
+        });
     }
     let status = backup.status.as_ref();
     match status.and_then(|status| status.phase) {
@@ -79,19 +131,16 @@ fn complete<'a>(field: &str, name: &str, backup: Option<&'a MySQLBackup>) -> Res
     }
 }
 
-/// The keys: those that the restore names, else those that the backup was made with.
-fn keys(
-    field: &str,
-    restore: &Restore,
-    encryption: Option<&porpoise_crds::BackupEncryption>,
-) -> Option<SecretNeed> {
+/// The keys: those that the spec names, else those that the backup was made with.
+fn keys(named: &NamedBackup, encryption: Option<&BackupEncryption>) -> Option<SecretNeed> {
+    let field = named.field;
     let own = encryption
         .map(|encryption| need_of_encryption(encryption, &format!("{field}.backupRef: encryption")));
-    let Some(named) = &restore.key_secret_ref else { return own };
+    let Some(key) = &named.restore.key_secret_ref else { return own };
     Some(SecretNeed {
         purpose: Purpose::Keys,
         field: format!("{field}.keySecretRef"),
-        name: named.name.clone(),
+        name: key.name.clone(),
         entries: own.map(|need| need.entries).unwrap_or_default(),
     })
 }
@@ -114,10 +163,12 @@ mod tests {
     use serde_json::{Value, json};
     use std::collections::BTreeMap;
 
-    const FIELD: &str = "spec.bootstrap.restore";
+    fn named(bootstrap: Value) -> NamedBackup {
+        NamedBackup::of(&serde_json::from_value(bootstrap).unwrap()).unwrap()
+    }
 
-    fn restore(value: Value) -> Restore {
-        serde_json::from_value(value).unwrap()
+    fn restore(value: &Value) -> NamedBackup {
+        named(json!({"restore": value}))
     }
 
     fn target() -> Value {
@@ -132,8 +183,8 @@ mod tests {
         .unwrap()
     }
 
-    fn by_name() -> Restore {
-        restore(json!({"backupRef": {"name": "shop-a"}}))
+    fn by_name() -> NamedBackup {
+        restore(&json!({"backupRef": {"name": "shop-a"}}))
     }
 
     fn entries(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -151,7 +202,7 @@ mod tests {
             ("homeless", Some(json!({"phase": "Succeeded"})), "does not say where it is stored"),
         ] {
             let found = found.as_ref().map(backup);
-            let error = stored_backup(FIELD, &by_name(), found.as_ref()).unwrap_err();
+            let error = stored_backup(&by_name(), found.as_ref()).unwrap_err();
             assert!(
                 error.starts_with("spec.bootstrap.restore.backupRef: MySQLBackup shop-a "),
                 "{case}: {error}"
@@ -161,7 +212,24 @@ mod tests {
         let mut leaving = backup(&json!({"phase": "Succeeded", "location": location}));
         leaving.metadata.deletion_timestamp =
             Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
-        assert!(stored_backup(FIELD, &by_name(), Some(&leaving)).unwrap_err().contains("is being deleted"));
+        assert!(stored_backup(&by_name(), Some(&leaving)).unwrap_err().contains("is being deleted"));
+    }
+
+    #[test]
+    fn a29_files_are_restored_and_dumps_are_imported_and_each_names_the_other_way() {
+        let location = json!({"target": {"s3": {"bucket": "safe"}}, "path": "a"});
+        let mut done = backup(&json!({"phase": "Succeeded", "location": location}));
+        let import = named(json!({"import": {"backupRef": {"name": "shop-a"}}}));
+        let wrong = stored_backup(&import, Some(&done)).unwrap_err();
+        assert_eq!(
+            wrong,
+            "spec.bootstrap.import.backupRef: MySQLBackup shop-a is Physical and holds no dump; begin with it by spec.bootstrap.restore"
+        );
+        done.spec.method = BackupMethod::Logical;
+        assert_eq!(stored_backup(&import, Some(&done)).unwrap().location.path, "a");
+        let wrong = stored_backup(&by_name(), Some(&done)).unwrap_err();
+        assert!(wrong.ends_with("begin with it by spec.bootstrap.import"), "{wrong}");
+        assert!(NamedBackup::of(&Bootstrap::default()).is_none());
     }
 
     #[test]
@@ -170,7 +238,7 @@ mod tests {
             "phase": "Succeeded", "location": {"target": target(), "path": "prod/shop/u/shop-a"},
             "encryption": {"keySecretRef": {"name": "keys"}, "keyName": "2026"},
         }));
-        let stored = stored_backup(FIELD, &by_name(), Some(&done)).unwrap();
+        let stored = stored_backup(&by_name(), Some(&done)).unwrap();
         assert_eq!(stored.location.path, "prod/shop/u/shop-a");
         let mut found = BTreeMap::from([
             ("store".to_owned(), entries(&[("accessKeyId", "id"), ("secretAccessKey", "s3cr3t")])),
@@ -201,22 +269,22 @@ mod tests {
             (json!({"gtid": gtid}), RestorePoint::Gtid { gtid: gtid.to_owned() }),
             (json!({"beforeGtid": gtid}), RestorePoint::BeforeGtid { gtid: gtid.to_owned() }),
         ] {
-            let named = restore(json!({
+            let named = restore(&json!({
                 "location": {"target": {"s3": {"bucket": "safe"}}, "path": "a/b"}, "pointInTime": wanted,
             }));
-            let source = stored_backup(FIELD, &named, None).unwrap().with_secrets(&BTreeMap::new()).unwrap();
+            let source = stored_backup(&named, None).unwrap().with_secrets(&BTreeMap::new()).unwrap();
             assert_eq!(source.point, Some(point), "{wanted}");
         }
-        let none = restore(json!({"location": {"target": {"s3": {"bucket": "safe"}}, "path": "a/b"}}));
-        assert_eq!(stored_backup(FIELD, &none, None).unwrap().point, None);
+        let none = restore(&json!({"location": {"target": {"s3": {"bucket": "safe"}}, "path": "a/b"}}));
+        assert_eq!(stored_backup(&none, None).unwrap().point, None);
     }
 
     #[test]
     fn a_place_needs_no_object_and_a_named_key_wins() {
-        let place = restore(json!({
+        let place = restore(&json!({
             "location": {"target": {"s3": {"bucket": "safe"}}, "path": "a/b"}, "keySecretRef": {"name": "mine"},
         }));
-        let stored = stored_backup(FIELD, &place, None).unwrap();
+        let stored = stored_backup(&place, None).unwrap();
         let names: Vec<&str> = stored.needs.iter().map(|need| need.name.as_str()).collect();
         assert_eq!(names, ["mine"]);
         let missing = stored.with_secrets(&BTreeMap::new()).unwrap_err();

@@ -16,7 +16,7 @@ use crate::validate::Cluster;
 use crate::view::{ArchiveLook, BackupSeen, ClusterView, Look};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use porpoise_crds::{Backup, BackupTarget, BackupsStatus};
+use porpoise_crds::{Backup, BackupMethod, BackupTarget, BackupsStatus};
 use std::time::Duration;
 
 /// An archive is never regarded as behind before this time.
@@ -89,11 +89,12 @@ pub(super) fn open_primary(view: &ClusterView) -> Option<&MemberState> {
 }
 
 /// Backups of this very line of data that are complete and to stay. One of a former line, or of a former cluster of this name, is
-/// of another history.
+/// of another history, and nothing is applied to a dump.
 fn kept(view: &ClusterView) -> impl Iterator<Item = (&String, &BackupSeen)> {
     let history = line::recorded_history(&view.object);
+    let is_base = |backup: &BackupSeen| is_good(backup) && backup.method == BackupMethod::Physical;
     view.backups.iter().filter(move |(_, backup)| {
-        is_good(backup) && !history.is_empty() && backup.cluster.as_ref() == Some(&history)
+        is_base(backup) && !history.is_empty() && backup.cluster.as_ref() == Some(&history)
     })
 }
 

@@ -38,7 +38,7 @@ pub(super) fn plan(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) {
         ..BackupsStatus::default()
     };
     request(cluster, spec, view, &mut status, plan);
-    by_schedule(cluster, view, &before, &mut status, plan);
+    by_schedule(cluster, spec, view, &before, &mut status, plan);
     verify(cluster, view, &before, &mut status, plan);
     retire(spec, view, plan);
     plan.status.backup = Some(status);
@@ -65,13 +65,16 @@ fn request(
     if view.backups.contains_key(&name) {
         status.request_id = Some(wanted.clone());
     } else {
-        plan.backups.push(wish(&cluster.names, &cluster.inherited_labels, name, BackupOrigin::Request));
+        let mut wish = wish(&cluster.names, &cluster.inherited_labels, name, BackupOrigin::Request);
+        wish.spec.method = spec.method;
+        plan.backups.push(wish);
     }
 }
 
 /// The newest time that was missed, once; never while an earlier one of the schedule is not over.
 fn by_schedule(
     cluster: &Cluster,
+    spec: &Backup,
     view: &ClusterView,
     before: &BackupsStatus,
     status: &mut BackupsStatus,
@@ -87,7 +90,9 @@ fn by_schedule(
         if view.backups.contains_key(&name) {
             last = due;
         } else if !cluster.spec.hibernated && !view.backups.values().any(is_under_way) {
-            plan.backups.push(wish(&cluster.names, &cluster.inherited_labels, name, BackupOrigin::Schedule));
+            let mut wish = wish(&cluster.names, &cluster.inherited_labels, name, BackupOrigin::Schedule);
+            wish.spec.method = spec.method;
+            plan.backups.push(wish);
         }
     }
     let owed = past(&before.due_since).or(due).filter(|_| !cluster.spec.hibernated);
@@ -182,6 +187,7 @@ pub(super) fn wish(
                 // It is all that is left of the data.
                 BackupOrigin::Deletion => BackupDeletionPolicy::Retain,
             },
+            ..MySQLBackupSpec::default()
         },
         status: None,
     }

@@ -1,6 +1,7 @@
 //! The first data of a new cluster: what its first member is told, and whether what it has is what the spec asks for.
 
 use super::step::{Situation, Step};
+use crate::backup::NamedBackup;
 use crate::beginning::{CANNOT_BEGIN, Origin};
 use crate::event;
 use crate::line;
@@ -42,14 +43,18 @@ pub(super) fn step(cluster: &Cluster, view: &ClusterView, first: &MemberState) -
 
 /// What is done, in words, and the order for it.
 fn action(bootstrap: &Bootstrap, view: &ClusterView, request: String) -> Result<(String, Action), String> {
-    if bootstrap.restore.is_some() {
+    if NamedBackup::of(bootstrap).is_some() {
         return match &view.references.restore {
-            Some(RestoreLook::Ready(source)) => {
+            Some(RestoreLook::Ready(source)) if bootstrap.restore.is_some() => {
                 let what = format!("restores the backup {}", source.location.path);
                 Ok((what, Action::Restore { source: source.clone(), request }))
             }
+            Some(RestoreLook::Ready(source)) => {
+                let origin = Origin::Dump { source: source.clone() };
+                Ok((words(&origin), Action::Begin { origin: Box::new(origin), request }))
+            }
             Some(RestoreLook::Missing(what)) => Err(what.clone()),
-            None => Err("looking for the backup to restore".to_owned()),
+            None => Err("looking for the backup to begin with".to_owned()),
         };
     }
     match &view.references.origin {
@@ -65,6 +70,7 @@ fn words(origin: &Origin) -> String {
     match origin {
         Origin::Script { .. } => "runs the statements of spec.bootstrap.initSql".to_owned(),
         Origin::Cluster { cluster, .. } => format!("copies a member of MySQLCluster {cluster}"),
+        Origin::Dump { source } => format!("imports the dump {}", source.location.path),
     }
 }
 

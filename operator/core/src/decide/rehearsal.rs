@@ -10,8 +10,7 @@ use crate::validate::Cluster;
 use crate::view::{BackupSeen, ClusterView};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use porpoise_crds::{
-    BackupBefore, BackupDeletionPolicy, LocalReference, MySQLBackup, MySQLBackupSpec, Rehearsal,
-    RehearsalOutcome, RehearsalStatus,
+    BackupBefore, LocalReference, MySQLBackup, MySQLBackupSpec, Rehearsal, RehearsalOutcome, RehearsalStatus,
 };
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -141,7 +140,7 @@ impl<'a> Trial<'a> {
             },
             spec: MySQLBackupSpec {
                 cluster_ref: LocalReference { name: names.cluster().to_owned() },
-                deletion_policy: BackupDeletionPolicy::default(),
+                ..MySQLBackupSpec::default()
             },
             status: None,
         };

@@ -8,7 +8,7 @@ use crate::plan::Plan;
 use crate::validate::hours_or_days;
 use crate::view::{BackupOrigin, BackupSeen, ClusterView};
 use jiff::{SignedDuration, Timestamp};
-use porpoise_crds::{Backup, BackupPhase};
+use porpoise_crds::{Backup, BackupMethod, BackupPhase};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -30,12 +30,14 @@ struct Dated<'a> {
     transactions: u64,
 }
 
-/// Backups of the schedule beyond what is kept. The newest verified one stays, whoever made it.
+/// Backups of the schedule beyond what is kept. The newest verified one of each method stays, whoever made it: a dump is no
+/// answer for the files that a point in time is reached from, and files are none for another release.
 pub(super) fn retire(spec: &Backup, view: &ClusterView, plan: &mut Plan) {
     let keep = usize::try_from(spec.retention.keep_last).unwrap_or(1).max(1);
-    let newest_verified = newest_first(view, |backup| is_good(backup) && backup.verified)
-        .first()
-        .map(|(name, _)| (*name).clone());
+    let newest_verified = [BackupMethod::Physical, BackupMethod::Logical].map(|method| {
+        let of_method = |backup: &BackupSeen| is_good(backup) && backup.verified && backup.method == method;
+        newest_first(view, of_method).first().map(|(name, _)| (*name).clone())
+    });
     let good = dated(view, |backup| backup.origin == BackupOrigin::Schedule && is_good(backup));
     let failed = newest_first(view, |backup| {
         backup.origin == BackupOrigin::Schedule
@@ -45,7 +47,7 @@ pub(super) fn retire(spec: &Backup, view: &ClusterView, plan: &mut Plan) {
     let recent = within_window(spec, view, &good);
     let staying = wanted(&good, keep).max(recent);
     let good = good.into_iter().skip(staying).map(|one| (one.name, one.backup));
-    let good = good.filter(|(name, _)| Some(*name) != newest_verified.as_ref());
+    let good = good.filter(|(name, _)| !newest_verified.iter().flatten().any(|newest| newest == *name));
     let kept = match &spec.retention.window {
         Some(window) => format!("{keep}, window is {window}"),
         None => keep.to_string(),
@@ -76,7 +78,9 @@ fn within_window(spec: &Backup, view: &ClusterView, good: &[Dated<'_>]) -> usize
     // A window that cannot be reckoned, and a backup of unknown age, keep what there is.
     let Some(begins) = begins else { return good.len() };
     let is_before = |one: &Dated<'_>| one.moment.is_some_and(|moment| moment < begins);
-    let anchor = good.iter().position(|one| is_before(one) && one.backup.verified);
+    // Nothing is applied to a dump, so no moment is reached from one.
+    let leads_on = |one: &Dated<'_>| one.backup.verified && one.backup.method == BackupMethod::Physical;
+    let anchor = good.iter().position(|one| is_before(one) && leads_on(one));
     let in_window = || good.iter().rposition(|one| !is_before(one)).map_or(0, |last| last + 1);
     anchor.map_or_else(in_window, |anchor| anchor + 1)
 }

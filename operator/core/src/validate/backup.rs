@@ -2,6 +2,7 @@
 
 use super::failover::within;
 use super::{Problem, target};
+use crate::backup::NamedBackup;
 use crate::gtid::GtidSet;
 use crate::schedule::{Schedule, ScheduleError};
 use porpoise_crds::{
@@ -35,9 +36,9 @@ pub(super) fn problems(spec: &MySQLClusterSpec, name: &str) -> Vec<Problem> {
             .chain(verification(backup))
             .chain(delay)
     });
-    let restores = restores(spec);
-    let restores = restores.iter().flat_map(|(field, one)| restore(field, one, name));
-    backup.chain(restores).chain(request(spec)).chain(last(spec)).chain(before_update(spec)).collect()
+    let named = named(spec);
+    let named = named.iter().flat_map(|one| stored(one, name));
+    backup.chain(named).chain(request(spec)).chain(last(spec)).chain(before_update(spec)).collect()
 }
 
 fn retention(backup: &Backup) -> Vec<Problem> {
@@ -111,19 +112,18 @@ fn times(backup: &Backup, text: Option<&String>, field: &str) -> Result<Option<S
     })
 }
 
-/// What is restored, and the field that says so: into a new cluster, and in place.
-fn restores(spec: &MySQLClusterSpec) -> Vec<(&'static str, Restore)> {
-    let first = spec.bootstrap.as_ref().and_then(|bootstrap| bootstrap.restore.clone());
-    let first = first.map(|restore| ("spec.bootstrap.restore", restore));
-    let in_place = spec.restore.as_ref().map(|restore| ("spec.restore", restore.source()));
-    first.into_iter().chain(in_place).collect()
+/// The stored backups that the spec names: what a new cluster begins with, and what is restored in place.
+fn named(spec: &MySQLClusterSpec) -> Vec<NamedBackup> {
+    let first = spec.bootstrap.as_ref().and_then(NamedBackup::of);
+    first.into_iter().chain(spec.restore.as_ref().map(NamedBackup::in_place)).collect()
 }
 
-fn restore(field: &str, restore: &Restore, name: &str) -> Vec<Problem> {
+fn stored(named: &NamedBackup, name: &str) -> Vec<Problem> {
+    let NamedBackup { field, restore, .. } = named;
     let is_one = restore.backup_ref.is_some() != restore.location.is_some();
     let message =
         "name either backupRef, a MySQLBackup of this namespace, or location, where a backup is stored";
-    let source = (!is_one).then(|| Problem::new(field, "InvalidRestore", message));
+    let source = (!is_one).then(|| Problem::new(*field, "InvalidRestore", message));
     let point = restore.point_in_time.as_ref().and_then(|point| point_in_time(field, point).err());
     source.into_iter().chain(location(field, restore, name)).chain(point).collect()
 }

@@ -13,10 +13,15 @@ pub(super) fn problems(spec: &MySQLClusterSpec) -> Vec<Problem> {
 }
 
 fn one_way(bootstrap: &Bootstrap) -> Option<Problem> {
-    let Bootstrap { restore, clone, init_sql, init_sql_from } = bootstrap;
-    let named = [restore.is_some(), clone.is_some(), !init_sql.is_empty() || !init_sql_from.is_empty()];
+    let Bootstrap { restore, clone, import, init_sql, init_sql_from } = bootstrap;
+    let named = [
+        restore.is_some(),
+        clone.is_some(),
+        import.is_some(),
+        !init_sql.is_empty() || !init_sql_from.is_empty(),
+    ];
     (named.into_iter().filter(|named| *named).count() != 1).then(|| {
-        let message = "name one way to begin: restore, clone, or initSql with initSqlFrom";
+        let message = "name one way to begin: restore, clone, import, or initSql with initSqlFrom";
         Problem::new(FIELD, "InvalidBootstrap", message)
     })
 }
@@ -58,6 +63,7 @@ mod tests {
         for good in [
             json!({"restore": restore}),
             json!({"clone": clone}),
+            json!({"import": {"backupRef": {"name": "monday"}}}),
             json!({"initSql": ["SELECT 1"]}),
             json!({"initSqlFrom": [entry]}),
             json!({"initSql": ["SELECT 1"], "initSqlFrom": [entry]}),
@@ -67,6 +73,7 @@ mod tests {
         for bad in [
             json!({}),
             json!({"restore": restore, "clone": clone}),
+            json!({"restore": restore, "import": {"backupRef": {"name": "monday"}}}),
             json!({"clone": clone, "initSql": ["SELECT 1"]}),
             json!({"restore": restore, "initSqlFrom": [entry]}),
         ] {

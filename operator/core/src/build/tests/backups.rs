@@ -31,6 +31,7 @@ fn storing() -> BackupJob {
         max_bytes_per_second: None,
         verify: true,
         compare: true,
+        dump: None,
         key_name: Some("2026".to_owned()),
     }
 }

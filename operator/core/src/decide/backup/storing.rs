@@ -2,7 +2,7 @@
 
 use super::{because, donors, last_donor, name, standing, validated};
 use crate::backup::{
-    BackupJob, BackupPlan, BackupView, Donor, JobReport, JobState, JobView, Summary, about, folder,
+    BackupJob, BackupPlan, BackupView, Donor, DumpScope, JobReport, JobState, JobView, Summary, about, folder,
 };
 use crate::build;
 use crate::event;
@@ -13,8 +13,8 @@ use crate::validate::{Cluster, Settings};
 use crate::view::BackupOrigin;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use porpoise_crds::{
-    Backup, BackupLocation, BackupPhase, BackupSource, ComparisonStatus, MySQLBackup, MySQLCluster, Phase,
-    VerificationMode,
+    Backup, BackupLocation, BackupMethod, BackupPhase, BackupSource, ComparisonStatus, MySQLBackup,
+    MySQLCluster, Phase, RESERVED_DATABASES, VerificationMode,
 };
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -57,6 +57,7 @@ struct Ready<'a> {
     object: &'a MySQLCluster,
     spec: &'a Backup,
     donors: Vec<Donor>,
+    dump: Option<DumpScope>,
 }
 
 fn ready<'a>(view: &'a BackupView, settings: &Settings) -> Result<Ready<'a>, String> {
@@ -69,6 +70,7 @@ fn ready<'a>(view: &'a BackupView, settings: &Settings) -> Result<Ready<'a>, Str
     let Some(spec) = &object.spec.backup else {
         return Err(format!("MySQLCluster {named} has no spec.backup; name a target there"));
     };
+    let dump = scope(&view.object)?;
     let cluster = fit(object, is_final(view), settings)?;
     let needs = super::needs(&view.object, Some(object));
     let missing: Vec<String> =
@@ -83,7 +85,25 @@ fn ready<'a>(view: &'a BackupView, settings: &Settings) -> Result<Ready<'a>, Str
     if donors.is_empty() {
         return Err(no_donor(object, spec.from));
     }
-    Ok(Ready { cluster, object, spec, donors })
+    Ok(Ready { cluster, object, spec, donors, dump })
+}
+
+/// What a `Logical` backup holds. The schema refuses the rest, too.
+fn scope(object: &MySQLBackup) -> Result<Option<DumpScope>, String> {
+    let databases = &object.spec.databases;
+    let reserved = |name: &&String| RESERVED_DATABASES.contains(&name.to_lowercase().as_str());
+    if let Some(name) = databases.iter().find(reserved) {
+        return Err(format!(
+            "spec.databases: {name} belongs to the server or to Porpoise; make a MySQLBackup that names databases of users"
+        ));
+    }
+    match object.spec.method {
+        BackupMethod::Logical => Ok(Some(DumpScope { databases: databases.clone() })),
+        BackupMethod::Physical if databases.is_empty() => Ok(None),
+        BackupMethod::Physical => Err(
+            "spec.databases: only a Logical backup can hold single databases; make a MySQLBackup with method: Logical".to_owned(),
+        ),
+    }
 }
 
 /// A cluster that a Job can be built for and that is not just changing its primary.
@@ -174,6 +194,7 @@ fn begin(view: &BackupView, ready: &Ready<'_>, mut plan: BackupPlan) -> BackupPl
         max_bytes_per_second: bandwidth(ready.spec),
         verify: is_verified_first(&view.object, ready.spec),
         compare: ready.spec.verify.checksums,
+        dump: ready.dump.clone(),
     };
     let job = names::store_job(name(&view.object));
     let instances: Vec<&str> = ready.donors.iter().map(|donor| donor.instance.as_str()).collect();
@@ -243,21 +264,33 @@ fn follow(view: &BackupView, job: &JobView, mut plan: BackupPlan) -> BackupPlan 
             let message = match (job.failure(), &job.trouble) {
                 (_, Some(trouble)) => format!("Job {} cannot go on: {trouble}", job.name),
                 (Some(reason), None) => format!("Job {} tries again: {reason}", job.name),
-                (None, None) => format!("Job {} copies a member, checks the copy and stores it", job.name),
+                (None, None) => format!("Job {} {}", job.name, doing(view.object.spec.method)),
             };
             running(view, plan, &message)
         }
     }
 }
 
+fn doing(method: BackupMethod) -> &'static str {
+    match method {
+        BackupMethod::Physical => "copies a member, checks the copy and stores it",
+        BackupMethod::Logical => "dumps a member, stores the dump and loads it to check it",
+    }
+}
+
 fn succeed(view: &BackupView, summary: &Summary, mut plan: BackupPlan) -> BackupPlan {
     let bytes = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let path = plan.status.location.as_ref().map(|location| location.path.clone()).unwrap_or_default();
+    let how = match view.object.spec.method {
+        BackupMethod::Physical => "booted from the copy",
+        BackupMethod::Logical => "loaded the dump",
+    };
     let kind = if summary.verified { &event::BACKUP_SUCCEEDED } else { &event::BACKUP_STORED };
     plan.events.push(kind.event(&[
         ("bytes", &summary.stored_bytes.to_string()),
         ("path", &path),
         ("donor", &summary.donor),
+        ("how", how),
         ("tables", &summary.tables.to_string()),
     ]));
     let status = &mut plan.status;
@@ -282,10 +315,7 @@ fn succeed(view: &BackupView, summary: &Summary, mut plan: BackupPlan) -> Backup
             .as_ref()
             .map(|compared| format!(", {} of them the same as on {}", compared.tables, compared.donor));
         let same = same.unwrap_or_default();
-        format!(
-            "complete: a server booted from the copy and found {} table(s) in order{same}",
-            summary.tables
-        )
+        format!("complete: a server {how} and found {} table(s) in order{same}", summary.tables)
     } else {
         "complete, but not verified: its tables were not read (spec.backup.verify of its cluster)".to_owned()
     };

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 mod deletion;
+mod logical;
 mod verification;
 
 fn instance(name: &str, role: InstanceRole, ready: bool) -> InstanceStatus {

@@ -7,6 +7,7 @@ mod beginning;
 mod clocks;
 mod components;
 mod cordon;
+mod dumps;
 mod failover;
 mod final_backup;
 mod found;

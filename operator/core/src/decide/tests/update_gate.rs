@@ -12,7 +12,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use porpoise_crds::{BackupBefore, BackupPhase, Phase, Rehearsal, VersionStatus};
+use porpoise_crds::{BackupBefore, BackupMethod, BackupPhase, Phase, Rehearsal, VersionStatus};
 use serde_json::json;
 
 const OLD: &str = "mysql:9.7";
@@ -61,6 +61,7 @@ fn seen(view: &ClusterView, phase: BackupPhase, minutes_ago: i64) -> BackupSeen 
         origin: BackupOrigin::Update,
         phase: Some(phase),
         completed: phase.is_over().then_some(then),
+        method: BackupMethod::Physical,
         verify_due: None,
         damage: None,
         verified: phase == BackupPhase::Succeeded,

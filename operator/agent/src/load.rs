@@ -1,0 +1,101 @@
+//! Loading a dump into a server that serves nobody, by MySQL's own client.
+
+use crate::mysql::{Connection, SqlError, statements};
+use crate::settings::Settings;
+use crate::supervise::program::{Login, Program, ProgramError};
+use crate::supervise::reap::Reaper;
+use crate::supervise::staging::Staging;
+use std::ffi::OsString;
+use std::io;
+use std::time::Duration;
+use tokio::sync::mpsc::Receiver;
+use tokio::time::timeout;
+
+const BRIEF: Duration = Duration::from_secs(10);
+const PROGRAM: &str = "mysql";
+/// Bound of all statements together.
+const LIMIT: Duration = Duration::from_hours(24);
+
+/// Why a dump was not loaded.
+#[derive(Debug, thiserror::Error, strum::IntoStaticStr)]
+pub enum LoadError {
+    /// The server does not do what it should.
+    #[error("prepare the server for the dump")]
+    PrepareServer {
+        /// Cause.
+        #[source]
+        source: SqlError,
+    },
+    /// The password is not there.
+    #[error("read the agent's password")]
+    ReadPassword {
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The client failed, or a statement did.
+    #[error("load the dump")]
+    RunProgram {
+        /// Cause.
+        #[source]
+        source: ProgramError,
+    },
+    /// It takes too long.
+    #[error(
+        "load the dump within {LIMIT:?}; restore a Physical backup instead, or dump fewer databases at a time"
+    )]
+    AwaitEnd,
+}
+
+impl LoadError {
+    /// Whether a statement failed: the same dump fails again.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::RunProgram { source: ProgramError::EndProgram { words, .. } } if words.contains("ERROR "))
+    }
+}
+
+/// Runs all that comes, as root, who was let in with the agent's password. `agent` is a connection of the agent's.
+///
+/// # Errors
+/// MySQL's words about the first statement that fails, with its line. What was loaded before stays.
+pub(crate) async fn into(
+    settings: &Settings,
+    reaper: &Reaper,
+    server: &Staging,
+    agent: &mut Connection,
+    coming: Receiver<Vec<u8>>,
+) -> Result<(), LoadError> {
+    let preparing = |source| LoadError::PrepareServer { source };
+    // What stands in my.cnf for members holds here too.
+    for statement in [statements::set_read_only(false), statements::take_long_statements()] {
+        agent.run(statement, BRIEF).await.map_err(preparing)?;
+    }
+    let password = std::fs::read_to_string(settings.accounts_path.join("agent"))
+        .map_err(|source| LoadError::ReadPassword { source })?;
+    let login = Login { user: "root", password: &password };
+    let running = |source| LoadError::RunProgram { source };
+    let program = Program::sink(settings, reaper, PROGRAM, &login, &arguments(server)).map_err(running)?;
+    match timeout(LIMIT, feed(program, coming)).await {
+        Ok(ended) => ended.map_err(running),
+        Err(_) => Err(LoadError::AwaitEnd),
+    }
+}
+
+async fn feed(mut program: Program, mut coming: Receiver<Vec<u8>>) -> Result<(), ProgramError> {
+    while let Some(chunk) = coming.recv().await {
+        // One that takes no more has ended, and says why.
+        if !program.write(&chunk).await {
+            break;
+        }
+    }
+    program.end().await
+}
+
+/// Bytes as they are, and no commands of the client's own: a dump may come from anywhere, and is data alone.
+fn arguments(server: &Staging) -> Vec<OsString> {
+    let mut socket = OsString::from("--socket=");
+    socket.push(server.socket());
+    let fixed = ["--protocol=SOCKET", "--batch", "--binary-mode", "--default-character-set=utf8mb4"];
+    let fixed = fixed.into_iter().chain(["--max-allowed-packet=1G", "--local-infile=0"]);
+    std::iter::once(socket).chain(fixed.map(OsString::from)).collect()
+}

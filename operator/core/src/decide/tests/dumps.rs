@@ -1,0 +1,97 @@
+//! Dumps beside other backups, and clusters that begin with one (A29).
+
+use super::world::World;
+use crate::backup::{RestoreSource, TargetSecrets};
+use crate::beginning::Origin;
+use crate::decide;
+use crate::fixture;
+use crate::plan::Plan;
+use crate::protocol::Action;
+use crate::view::{BackupOrigin, BackupSeen, ClusterView, RestoreLook};
+use porpoise_crds::{BackupLocation, BackupMethod, BackupPhase};
+use serde_json::json;
+use std::time::Duration;
+
+fn view() -> ClusterView {
+    let mut view = World::healthy(3).view();
+    let spec = json!({"target": {"s3": {"bucket": "safe"}}, "method": "Logical", "retention": {"keepLast": 1},
+                      "onDemand": {"requestId": "now"}});
+    view.object.spec.backup = serde_json::from_value(spec).unwrap();
+    view.now = "2026-11-21T12:00:00Z".parse().unwrap();
+    view
+}
+
+fn seen(method: BackupMethod, day: u8) -> BackupSeen {
+    let completed = Some(format!("2026-11-{day:02}T03:10:00Z").parse().unwrap());
+    BackupSeen {
+        method,
+        completed,
+        created: completed,
+        origin: BackupOrigin::Schedule,
+        phase: Some(BackupPhase::Succeeded),
+        verified: true,
+        ..BackupSeen::default()
+    }
+}
+
+fn decided(view: &ClusterView) -> Plan {
+    decide::plan(view, &fixture::settings())
+}
+
+#[test]
+fn a29_backups_of_a_cluster_are_made_by_its_method() {
+    let plan = decided(&view());
+    let made: Vec<BackupMethod> = plan.backups.iter().map(|backup| backup.spec.method).collect();
+    assert_eq!(made, [BackupMethod::Logical]);
+}
+
+#[test]
+fn a29_no_dump_replaces_the_last_physical_backup() {
+    let mut view = view();
+    for (name, method, day) in [
+        ("files-old", BackupMethod::Physical, 16),
+        ("files-new", BackupMethod::Physical, 17),
+        ("dump-old", BackupMethod::Logical, 18),
+        ("dump-new", BackupMethod::Logical, 19),
+    ] {
+        view.backups.insert(name.to_owned(), seen(method, day));
+    }
+    let plan = decided(&view);
+    let retired: Vec<&str> = plan.retired_backups.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(retired, ["dump-old", "files-old"]);
+}
+
+#[test]
+fn a29_no_update_stands_on_a_dump() {
+    let view = view();
+    let fresh = |method| seen(method, 21).is_fresh(&view.object, Duration::from_hours(24), view.now);
+    assert!(fresh(BackupMethod::Physical) && !fresh(BackupMethod::Logical));
+}
+
+#[test]
+fn a29_a_cluster_begins_with_a_dump_and_another_one_is_another_wish() {
+    let location = |path: &str| -> BackupLocation {
+        serde_json::from_value(json!({"target": {"s3": {"bucket": "safe"}}, "path": path})).unwrap()
+    };
+    let begun = |path: &str| {
+        let mut world = World::new(3);
+        let bootstrap = json!({"import": {"location": location(path)}});
+        world.object.spec.bootstrap = Some(serde_json::from_value(bootstrap).unwrap());
+        let (location, secrets) = (location(path), TargetSecrets::default());
+        let source = RestoreSource { location, secrets, point: None };
+        world.restore = Some(RestoreLook::Ready(Box::new(source)));
+        for _ in 0..20 {
+            world.passes(1);
+            for order in &world.last.orders {
+                if let Action::Begin { origin, request } = &order.action {
+                    let Origin::Dump { source } = origin.as_ref() else { panic!("{origin:?}") };
+                    return (source.location.path.clone(), request.clone());
+                }
+            }
+        }
+        panic!("nothing begins: {}", world.last.reason)
+    };
+    let (one, other) = (begun("prod/a"), begun("prod/b"));
+    assert_eq!((one.0.as_str(), other.0.as_str()), ("prod/a", "prod/b"));
+    assert_ne!(one.1, other.1);
+}
