@@ -333,7 +333,10 @@ mod tests {
         let made = made(&calls);
         assert_eq!(made.len(), 1);
         assert_eq!(made[0]["metadata"]["name"], "shop-hook-7f3a90bc");
-        assert_eq!(made[0]["spec"], json!({"clusterRef": {"name": "shop"}, "deletionPolicy": "Retain"}));
+        assert_eq!(
+            made[0]["spec"],
+            json!({"clusterRef": {"name": "shop"}, "deletionPolicy": "Retain", "method": "Physical"})
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,10 +3,8 @@
 //! Cut off in the middle, all of it begins anew: nobody was promised anything. The accounts that this cluster needs are set when
 //! the data is booted again, whatever the dump said of them.
 
-use super::{BRIEF, BeginError, Scene, blank, boot};
+use super::{BeginError, Scene, close, open};
 use crate::load;
-use crate::mysql::statements;
-use crate::supervise::initialize;
 use crate::vault::{Vault, pass};
 use crate::volume::{Role, equipped};
 use porpoise_core::backup::RestoreSource;
@@ -17,14 +15,10 @@ pub(super) async fn load(scene: &Scene<'_>, source: &RestoreSource) -> Result<()
     let secrets = equipped(scene.settings, &source.location.target, &source.secrets, Role::Source)
         .map_err(|source| BeginError::ReadSettings { source })?;
     let vault = Vault::open(&source.location.target, &secrets).map_err(fetching)?;
-    // Asked before anything is made, it also tells of a backup that is none or of another method.
+    // Asked before anything is made, it also tells of a backup that is none.
     let manifest = vault.manifest(path).await.map_err(fetching)?;
     (scene.say)(&format!("importing the dump {path}"));
-    blank(scene).await?;
-    let root = initialize::open_root(scene.settings);
-    let server = boot(scene, &root.map_err(|source| BeginError::PrepareDirectory { source })?).await?;
-    let setting_up = |source| BeginError::SetUp { source };
-    let mut agent = server.door().open().await.map_err(setting_up)?;
+    let (server, mut agent) = open(scene).await?;
     let (next, coming) = pass();
     let reading = async { vault.send_on(&manifest, path, next).await.map_err(fetching) };
     let loading = async {
@@ -32,9 +26,5 @@ pub(super) async fn load(scene: &Scene<'_>, source: &RestoreSource) -> Result<()
         loaded.map_err(|source| BeginError::LoadDump { source })
     };
     tokio::try_join!(reading, loading)?;
-    for statement in [statements::close_root(), statements::mark_beginning()] {
-        agent.run(statement, BRIEF).await.map_err(setting_up)?;
-    }
-    agent.close().await;
-    server.stop().await.map_err(|source| BeginError::RunServer { source })
+    close(server, agent).await
 }

@@ -9,7 +9,7 @@ use crate::backup::check;
 use crate::goal::{GoalError, accounts};
 use crate::load::LoadError;
 use crate::mysql::quote::QuoteError;
-use crate::mysql::{ScriptFailure, SqlError};
+use crate::mysql::{Connection, ScriptFailure, SqlError, statements};
 use crate::settings::{Settings, SettingsError};
 use crate::supervise::initialize::{self, InitializeError};
 use crate::supervise::reap::Reaper;
@@ -183,6 +183,25 @@ async fn blank(scene: &Scene<'_>) -> Result<(), BeginError> {
     initialize::remove(&scene.data).map_err(preparing)?;
     let beside = Settings { data_path: scene.data.clone(), ..scene.settings.clone() };
     initialize::initialize(&beside, scene.reaper).await.map_err(preparing)
+}
+
+/// A server on blank data that lets root in, and a connection of the agent's.
+async fn open(scene: &Scene<'_>) -> Result<(Staging, Connection), BeginError> {
+    blank(scene).await?;
+    let root = initialize::open_root(scene.settings);
+    let server = boot(scene, &root.map_err(|source| BeginError::PrepareDirectory { source })?).await?;
+    let agent = server.door().open().await.map_err(|source| BeginError::SetUp { source })?;
+    Ok((server, agent))
+}
+
+/// Lets root in no more and stops the server. The mark stands for all that was written without a binlog: members that lack it
+/// cannot follow, so they copy.
+async fn close(server: Staging, mut agent: Connection) -> Result<(), BeginError> {
+    for statement in [statements::close_root(), statements::mark_beginning()] {
+        agent.run(statement, BRIEF).await.map_err(|source| BeginError::SetUp { source })?;
+    }
+    agent.close().await;
+    server.stop().await.map_err(|source| BeginError::RunServer { source })
 }
 
 /// Boots what was made, with the agent's own account set anew, whatever became of it: it is the account that goes on.

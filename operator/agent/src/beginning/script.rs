@@ -3,10 +3,9 @@
 //! They run as `root@localhost`, which is locked before and after: views and routines get a definer that stays, and nothing is
 //! granted that MySQL itself would not have. Cut off in the middle, all of it begins anew: nobody was promised anything.
 
-use super::{BRIEF, BeginError, Scene, blank, boot};
+use super::{BRIEF, BeginError, Scene, close, open};
 use crate::goal::accounts;
 use crate::mysql::{Connection, Door, ScriptFailure, statements};
-use crate::supervise::initialize;
 use porpoise_core::beginning::ScriptPart;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -15,12 +14,8 @@ use tokio::time::{Instant, timeout_at};
 const LIMIT: Duration = Duration::from_hours(4);
 
 pub(super) async fn run(scene: &Scene<'_>, parts: &[ScriptPart]) -> Result<(), BeginError> {
-    blank(scene).await?;
-    let preparing = |source| BeginError::PrepareDirectory { source };
-    let root = initialize::open_root(scene.settings).map_err(preparing)?;
-    let server = boot(scene, &root).await?;
     let setting_up = |source| BeginError::SetUp { source };
-    let mut agent = server.door().open().await.map_err(setting_up)?;
+    let (server, mut agent) = open(scene).await?;
     // What stands in my.cnf for members holds here too.
     agent.run(statements::set_read_only(false), BRIEF).await.map_err(setting_up)?;
     let making = |source| BeginError::MakeAccounts { source: Box::new(source) };
@@ -29,12 +24,7 @@ pub(super) async fn run(scene: &Scene<'_>, parts: &[ScriptPart]) -> Result<(), B
         agent.run(statement, BRIEF).await.map_err(setting_up)?;
     }
     as_root(scene, &server.door().as_user("root"), first.database.as_deref(), parts).await?;
-    // The mark stands for all that was written without a binlog: members that lack it cannot follow, so they copy.
-    for statement in [statements::close_root(), statements::mark_beginning()] {
-        agent.run(statement, BRIEF).await.map_err(setting_up)?;
-    }
-    agent.close().await;
-    server.stop().await.map_err(|source| BeginError::RunServer { source })
+    close(server, agent).await
 }
 
 /// One session for all of them, as a client's: with the server's own `sql_mode`, in the application's database.

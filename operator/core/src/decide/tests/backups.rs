@@ -92,7 +92,10 @@ fn b28_a_schedule_makes_one_backup_at_its_time() {
     let plan = decided(&due);
     assert_eq!(names(&plan), ["shop-202611210300"]);
     let made = json!(plan.backups[0]);
-    assert_eq!(made["spec"], json!({"clusterRef": {"name": "shop"}, "deletionPolicy": "Delete"}));
+    assert_eq!(
+        made["spec"],
+        json!({"clusterRef": {"name": "shop"}, "deletionPolicy": "Delete", "method": "Physical"})
+    );
     assert_eq!(made["metadata"]["labels"]["mysql.porpoise.dev/origin"], "schedule");
     assert!(made["metadata"].get("ownerReferences").is_none(), "it outlives the cluster");
     // Until it is seen it is asked for again; then the time is taken care of.

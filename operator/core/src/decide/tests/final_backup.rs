@@ -98,7 +98,10 @@ fn a12_a_last_backup_is_made_while_the_members_run() {
     let made = json!(plan.backups[0]);
     assert_eq!(made["metadata"]["name"], LAST);
     assert_eq!(made["metadata"]["labels"]["mysql.porpoise.dev/origin"], "deletion");
-    assert_eq!(made["spec"], json!({"clusterRef": {"name": "shop"}, "deletionPolicy": "Retain"}));
+    assert_eq!(
+        made["spec"],
+        json!({"clusterRef": {"name": "shop"}, "deletionPolicy": "Retain", "method": "Physical"})
+    );
     assert!(made["metadata"].get("ownerReferences").is_none(), "it outlives the cluster");
     assert_eq!(plan.status.phase, Some(Phase::Deleting));
     assert!(reasons(&plan).contains(&"FinalBackupStarted"));
