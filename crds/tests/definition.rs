@@ -192,8 +192,9 @@ fn schema_and_types_have_the_same_defaults() {
     let backup = serde_json::json!({"target": {"s3": {"bucket": "safe"}}});
     spec.backup = Some(serde_json::from_value(backup.clone()).unwrap());
     let location = serde_json::json!({"target": backup["target"], "path": "a"});
-    spec.bootstrap =
-        Some(serde_json::from_value(serde_json::json!({"restore": {"location": location}})).unwrap());
+    let stored = serde_json::json!({"location": location});
+    let bootstrap = serde_json::json!({"restore": stored, "import": stored});
+    spec.bootstrap = Some(serde_json::from_value(bootstrap).unwrap());
     let in_place = serde_json::json!({"requestId": "a", "location": location});
     spec.restore = Some(serde_json::from_value(in_place).unwrap());
     let spec = serde_json::to_value(spec).unwrap();
