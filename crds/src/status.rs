@@ -59,7 +59,7 @@ pub struct MySQLClusterStatus {
     pub backup: Option<BackupsStatus>,
     /// Accounts whose password was changed and whose former one is still accepted: for an hour after a change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub former_passwords: Vec<String>,
+    pub changing_accounts: Vec<String>,
     /// The update that is tried on a copy, until the members get it or nobody wants it any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rehearsal: Option<RehearsalStatus>,

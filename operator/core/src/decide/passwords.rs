@@ -16,7 +16,7 @@ pub(super) fn plan(view: &ClusterView, plan: &mut Plan) {
         plan.events.push(event::PASSWORD_REFUSED.event(&about));
     }
     let Some(former) = &primary.former_passwords else { return };
-    let before = std::mem::replace(&mut plan.status.former_passwords, former.clone());
+    let before = std::mem::replace(&mut plan.status.changing_accounts, former.clone());
     let fresh: Vec<&str> = former.iter().filter(|user| !before.contains(user)).map(String::as_str).collect();
     if !fresh.is_empty() {
         plan.events.push(event::PASSWORDS_CHANGING.event(&[("accounts", &fresh.join(", "))]));

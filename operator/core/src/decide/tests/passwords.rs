@@ -29,14 +29,14 @@ fn g8_a_change_of_passwords_is_told_when_it_begins_and_when_it_is_over() {
     let plan = look(&mut view, |one| one.former_passwords = says(&["app", "porpoise_agent"]));
     let note = "app, porpoise_agent got new passwords; the former ones are accepted beside them for an hour";
     assert_eq!(told(&plan), [("PasswordsChanging", note)]);
-    assert_eq!(plan.status.former_passwords, ["app", "porpoise_agent"]);
+    assert_eq!(plan.status.changing_accounts, ["app", "porpoise_agent"]);
     assert!(told(&look(&mut view, |_| ())).is_empty(), "once");
     // A successor that has not looked yet takes nothing back.
     let plan = look(&mut view, |one| one.former_passwords = None);
-    assert_eq!((told(&plan).len(), plan.status.former_passwords.len()), (0, 2));
+    assert_eq!((told(&plan).len(), plan.status.changing_accounts.len()), (0, 2));
     let plan = look(&mut view, |one| one.former_passwords = says(&[]));
     assert_eq!(told(&plan), [("PasswordsChanged", "no former password is accepted any more")]);
-    assert!(plan.status.former_passwords.is_empty());
+    assert!(plan.status.changing_accounts.is_empty());
 }
 
 #[test]
