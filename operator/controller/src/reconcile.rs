@@ -54,8 +54,7 @@ async fn pass(cluster: &MySQLCluster, context: &Context) -> Result<Next, Reconci
     let plan = decide::plan(&observation.view, &context.settings);
     // Writes.
     let outcome = act::on(context, &observation, &plan).await;
-    let reported = Box::pin(report::pass(context, &observation, &plan, &outcome))
-        .await
-        .map_err(ReconcileError::ReportOutcome)?;
+    let reported = Box::pin(report::pass(context, &observation, &plan, &outcome)).await;
+    let reported = reported.map_err(ReconcileError::ReportOutcome)?;
     Ok(next(context, &observation, &plan, &outcome, reported))
 }
