@@ -2,7 +2,7 @@
 
 use crate::mysql::{Connection, SqlError, statements};
 use crate::settings::Settings;
-use crate::supervise::program::{Login, Program, ProgramError};
+use crate::supervise::program::{Login, Open, Program, ProgramError};
 use crate::supervise::reap::Reaper;
 use crate::supervise::staging::Staging;
 use std::ffi::OsString;
@@ -74,7 +74,8 @@ pub(crate) async fn into(
         .map_err(|source| LoadError::ReadPassword { source })?;
     let login = Login { user: "root", password: &password };
     let running = |source| LoadError::RunProgram { source };
-    let program = Program::sink(settings, reaper, PROGRAM, &login, &arguments(server)).map_err(running)?;
+    let program = Program::start((settings, reaper), PROGRAM, &login, &arguments(server), Open::Input)
+        .map_err(running)?;
     match timeout(LIMIT, feed(program, coming)).await {
         Ok(ended) => ended.map_err(running),
         Err(_) => Err(LoadError::AwaitEnd),

@@ -7,16 +7,14 @@
 
 use super::BackupError;
 use super::copy::Source;
-use super::written::{self, Place, Written};
+use super::donor;
+use super::written::{self, Place, Table, Written};
 use crate::logging;
 use crate::mysql::{Connection, Door, SqlError, statements};
 use crate::settings::Settings;
-use crate::vault::look_up;
 use porpoise_core::backup::{Compared, Donor};
-use porpoise_core::names;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -29,9 +27,6 @@ const ANSWER: Duration = Duration::from_secs(20);
 const ALL: Duration = Duration::from_mins(30);
 /// A table of the copy is read as a whole.
 const TABLE: Duration = Duration::from_hours(24);
-
-/// Schema and name of a table.
-pub(super) type Table = (String, String);
 
 /// What a table holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,26 +42,6 @@ pub(super) struct Readings {
     from: Place,
     columns: BTreeMap<Table, Vec<String>>,
     sums: BTreeMap<Table, Sum>,
-}
-
-/// Where the donor's binlog is. Nothing if it does not tell: then the copy is not compared.
-pub(super) async fn place(settings: &Settings, donor: &Donor) -> Option<Place> {
-    let asking = async {
-        let mut there = door(settings, donor).await?.open().await?;
-        let place = written::place(&mut there).await?;
-        there.close().await;
-        Ok::<_, SqlError>(place)
-    };
-    match timeout(BRIEF, asking).await {
-        Ok(Ok(Some(place))) => return Some(place),
-        Ok(Ok(None)) => tracing::warn!(donor = donor.instance, "not compared: the donor has no binlog"),
-        Ok(Err(error)) => {
-            let error = logging::chain(&error);
-            tracing::warn!(donor = donor.instance, error, "not compared: the donor does not tell its place");
-        }
-        Err(_) => tracing::warn!(donor = donor.instance, "not compared: the donor does not answer"),
-    }
-    None
 }
 
 /// Reads the tables at the donor. Nothing if that is not possible: it is no reason to have no backup.
@@ -98,7 +73,7 @@ async fn attempt(
     from: Place,
 ) -> Result<Readings, SqlError> {
     let columns = columns(copy).await?;
-    let way = door(settings, donor).await?;
+    let way = donor::door(settings, donor).await?;
     let mut there = way.open().await?;
     let end = Instant::now() + ALL;
     let mut sums = BTreeMap::new();
@@ -115,22 +90,6 @@ async fn attempt(
     }
     there.close().await;
     Ok(Readings { donor: donor.instance.clone(), door: way, from, columns, sums })
-}
-
-/// The way to a member, as the account `backup`.
-pub(super) async fn door(settings: &Settings, donor: &Donor) -> Result<Door, SqlError> {
-    let password = settings.accounts_path.join("backup");
-    let place = (address(donor).await?, settings.mysql_port);
-    Ok(Door::remote(place, &settings.server_authority(), &password, &names::account_user("backup")))
-}
-
-/// Where a member is.
-pub(super) async fn address(donor: &Donor) -> Result<IpAddr, SqlError> {
-    let lost = |reason: String| SqlError::Connect { reason, number: None };
-    let found = timeout(BRIEF, look_up(&donor.host)).await;
-    let found = found.map_err(|_| lost(format!("look up {}: no answer", donor.host)))?;
-    let found = found.map_err(|error| lost(error.to_string()))?;
-    found.first().copied().ok_or_else(|| lost(format!("look up {}: it has no address", donor.host)))
 }
 
 async fn columns(copy: &mut Connection) -> Result<BTreeMap<Table, Vec<String>>, SqlError> {

@@ -1,7 +1,7 @@
 //! Copying a member into a blank data directory, by MySQL's own clone (MySQL manual, "Cloning Remote Data").
 
 use super::written::Place;
-use super::{BackupError, compare};
+use super::{BackupError, donor};
 use crate::logging;
 use crate::mysql::{copying, statements};
 use crate::settings::Settings;
@@ -33,7 +33,7 @@ pub(super) async fn from_best<'a>(
     let mut last = BackupError::FindDonor;
     for donor in donors {
         tracing::info!(donor = donor.instance, "copy begins");
-        let before = if compare { compare::place(settings, donor).await } else { None };
+        let before = if compare { donor::place(settings, donor).await } else { None };
         match from(settings, reaper, donor).await {
             Ok(()) => return Ok(Source { donor, before }),
             Err(error) => {

@@ -4,13 +4,13 @@
 //! asks for no lock that others would wait for, so the GTID set is that of the moment before: the dump holds all of it, and maybe
 //! a little more (ADR 0029).
 
-use super::compare;
+use super::donor;
 use crate::goal::events;
 use crate::logging;
 use crate::mysql::quote::QuoteError;
 use crate::mysql::{Connection, SqlError, Statement, statements};
 use crate::settings::Settings;
-use crate::supervise::program::{Login, Program, ProgramError};
+use crate::supervise::program::{Login, Open, Program, ProgramError};
 use crate::supervise::reap::Reaper;
 use crate::vault::{Pouring, VaultError};
 use porpoise_core::backup::{Donor, DumpScope};
@@ -114,7 +114,7 @@ pub(super) async fn pour(
 ) -> Result<Dumped, DumpError> {
     let handing = |source| DumpError::HandOn { source };
     let asking = |source| scene.asking(source);
-    let door = compare::door(scene.settings, scene.donor).await.map_err(asking)?;
+    let door = donor::door(scene.settings, scene.donor).await.map_err(asking)?;
     let mut there = door.open().await.map_err(asking)?;
     let (version, gtid_set) = super::check::identity(&mut there).await.map_err(asking)?;
     let databases = databases(scene, &mut there, scope).await?;
@@ -214,7 +214,8 @@ async fn program(scene: &Scene<'_>, databases: &[String], into: &mut Pouring) ->
     let user = names::account_user("backup");
     let login = Login { user: &user, password: &password };
     let arguments = arguments(scene, databases).await?;
-    let mut program = Program::source(settings, reaper, PROGRAM, &login, &arguments).map_err(running)?;
+    let mut program =
+        Program::start((settings, reaper), PROGRAM, &login, &arguments, Open::Output).map_err(running)?;
     let mut piece = Vec::with_capacity(PIECE);
     while program.read(&mut piece, settings.copy_patience()).await.map_err(running)? {
         into.pour(&piece).await.map_err(|source| DumpError::HandOn { source })?;
@@ -230,7 +231,7 @@ async fn program(scene: &Scene<'_>, databases: &[String], into: &mut Pouring) ->
 /// checked for its authority, as between members.
 async fn arguments(scene: &Scene<'_>, databases: &[String]) -> Result<Vec<OsString>, DumpError> {
     let Scene { settings, reaper: _, donor } = scene;
-    let address = compare::address(donor).await.map_err(|source| scene.asking(source))?;
+    let address = donor::address(donor).await.map_err(|source| scene.asking(source))?;
     let mut authority = OsString::from("--ssl-ca=");
     authority.push(settings.server_authority());
     let mut arguments = vec![

@@ -4,7 +4,7 @@
 use super::check::{self, Found};
 use super::copy::Source;
 use super::dump::{self, Dumped};
-use super::{BackupError, Wish, brief, compare, earlier};
+use super::{BackupError, Wish, brief, compare, donor, earlier};
 use crate::load;
 use crate::logging;
 use crate::settings::Settings;
@@ -60,7 +60,7 @@ async fn from_best<'a>(
     for donor in wish.donors {
         tracing::info!(donor = donor.instance, "dump begins");
         let compare = wish.verify && wish.compare;
-        let before = if compare { compare::place(settings, donor).await } else { None };
+        let before = if compare { donor::place(settings, donor).await } else { None };
         match from(settings, reaper, vault, wish, (donor, scope)).await {
             Ok((uploaded, dumped)) => return Ok((uploaded, dumped, Source { donor, before })),
             Err(error) if error.is_for_good() => return Err(error),

@@ -1,12 +1,14 @@
 //! Backups: what a Job's Pod does, and how a stored backup becomes a member's data.
 //!
-//! `job` reads the wish and leaves the report; `dump` writes a member down, and `dumped` stores and tries that; `copy` takes the data, `check` finds it in order, `compare` finds it the same as
-//! at the donor, whose binlog `written` reads, the vault stores it; `stored` verifies what was stored before; `rehearse` tries an
-//! update on it; `unpack` is the way back, and `replay` goes on from there to a point in time.
+//! `job` reads the wish and leaves the report. Of a member, which `donor` leads to, `copy` takes the files; `check` finds them in
+//! order, `compare` the same as at the donor, whose binlog `written` reads, and the vault stores them. `dump` writes a member
+//! down as statements, and `dumped` stores and tries that. `stored` verifies what was stored before; `rehearse` tries an update
+//! on it; `unpack` is the way back, and `replay` goes on from there to a point in time.
 
 pub(crate) mod check;
 mod compare;
 mod copy;
+mod donor;
 mod dump;
 mod dumped;
 mod error;

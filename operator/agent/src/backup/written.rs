@@ -1,6 +1,5 @@
 //! Which tables a member wrote to since it was copied, by its binlog.
 
-use super::compare::Table;
 use crate::mysql::{Connection, SqlError, statements};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -27,6 +26,9 @@ const KNOWN: [&str; 12] = [
 ];
 /// Where the first event of a file is.
 const FIRST: i64 = 4;
+
+/// Schema and name of a table.
+pub(super) type Table = (String, String);
 
 /// A place in the binlog.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -81,6 +81,15 @@ pub struct Login<'a> {
     pub password: &'a str,
 }
 
+/// What of a program is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Open {
+    /// It is read.
+    Output,
+    /// It is fed.
+    Input,
+}
+
 /// One that runs. Dropped, it is killed, and the file with its password goes.
 pub struct Program {
     name: &'static str,
@@ -94,35 +103,13 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts one whose output is read.
-    pub fn source(
-        settings: &Settings,
-        reaper: &Reaper,
+    /// Starts one, with these ends of it open.
+    pub fn start(
+        (settings, reaper): (&Settings, &Reaper),
         name: &'static str,
         login: &Login<'_>,
         arguments: &[OsString],
-    ) -> Result<Self, ProgramError> {
-        Self::start(settings, reaper, name, login, arguments, |command| reaper.spawn(command))
-    }
-
-    /// Starts one that is fed.
-    pub fn sink(
-        settings: &Settings,
-        reaper: &Reaper,
-        name: &'static str,
-        login: &Login<'_>,
-        arguments: &[OsString],
-    ) -> Result<Self, ProgramError> {
-        Self::start(settings, reaper, name, login, arguments, |command| reaper.spawn_fed(command))
-    }
-
-    fn start(
-        settings: &Settings,
-        reaper: &Reaper,
-        name: &'static str,
-        login: &Login<'_>,
-        arguments: &[OsString],
-        spawn: impl FnOnce(&mut Command) -> io::Result<Child>,
+        open: Open,
     ) -> Result<Self, ProgramError> {
         let options = settings.run_path.join(format!("{name}.cnf"));
         files::write_private(&options, &option_file(login))
@@ -132,7 +119,11 @@ impl Program {
         first.push(&options);
         command.arg(first).args(arguments);
         let starting = |source| ProgramError::StartProgram { program: name, source };
-        let Child { pid, exit, stdin, stdout, stderr } = spawn(&mut command).map_err(starting)?;
+        let Child { pid, exit, stdin, stdout, stderr } = match open {
+            Open::Output => reaper.spawn(&mut command),
+            Open::Input => reaper.spawn_fed(&mut command),
+        }
+        .map_err(starting)?;
         let stdin = stdin.map(ChildStdin::from_std).transpose().map_err(starting)?;
         let stdout = stdout.map(ChildStdout::from_std).transpose().map_err(starting)?;
         let words = tokio::spawn(words(stderr));
