@@ -25,9 +25,9 @@ pub struct Settings {
     /// Program that is mysqld.
     #[arg(long, default_value = "mysqld")]
     pub mysqld: PathBuf,
-    /// Directory of MySQL's client programs. Empty: where the system finds programs.
-    #[arg(long, default_value = "")]
-    pub client_programs: PathBuf,
+    /// Directory of MySQL's client programs; without it, where the system finds programs.
+    #[arg(long)]
+    pub client_programs: Option<PathBuf>,
     /// Address that agent, probes and mysqld listen on; all addresses without it.
     #[arg(long)]
     pub listen: Option<IpAddr>,

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStderr, Command};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -114,7 +114,8 @@ impl Program {
         let options = settings.run_path.join(format!("{name}.cnf"));
         files::write_private(&options, &option_file(login))
             .map_err(|source| ProgramError::WriteOptions { program: name, source })?;
-        let mut command = Command::new(settings.client_programs.join(name));
+        let directory = settings.client_programs.as_deref().unwrap_or(Path::new(""));
+        let mut command = Command::new(directory.join(name));
         let mut first = OsString::from("--defaults-file=");
         first.push(&options);
         command.arg(first).args(arguments);
