@@ -72,7 +72,7 @@ fn orders(cluster: &Cluster, view: &ClusterView, plan: &Plan) -> Vec<ArchiveOrde
     else {
         return Vec::new();
     };
-    let (digest, needless) = (settings.digest(), needless(view));
+    let (digest, needless) = (settings.digest(), needless(view, primary));
     let knows = |state: &ArchiveState| state.digest == digest && state.needless == needless;
     if primary.archive.as_ref().is_some_and(knows) {
         return Vec::new();
@@ -103,8 +103,12 @@ pub(super) fn held(backup: &BackupSeen) -> Option<GtidSet> {
     GtidSet::parse(backup.gtid_set.as_deref()?).ok()
 }
 
-/// What every backup that is kept holds. It changes only with the backups.
-fn needless(view: &ClusterView) -> Option<String> {
+/// What every backup that is kept holds. It changes only with the backups, and not while one is to be restored: the way from
+/// that one to a point in time stays.
+fn needless(view: &ClusterView, primary: &MemberState) -> Option<String> {
+    if line::wanted_backup(&view.object).is_some() {
+        return primary.archive.as_ref()?.needless.clone();
+    }
     let mut common: Option<GtidSet> = None;
     for (_, backup) in kept(view) {
         let held = held(backup)?;

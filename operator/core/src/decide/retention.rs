@@ -4,6 +4,7 @@ use super::archive::held;
 use super::backups::is_good;
 use crate::event;
 use crate::gtid::GtidSet;
+use crate::line;
 use crate::plan::Plan;
 use crate::validate::hours_or_days;
 use crate::view::{BackupOrigin, BackupSeen, ClusterView};
@@ -56,10 +57,19 @@ pub(super) fn retire(spec: &Backup, view: &ClusterView, plan: &mut Plan) {
         good.map(|one| (one, format!("spec.backup.retention.keepLast is {kept}, and newer ones are stored")));
     let failed = failed.into_iter().skip(FAILED_KEPT);
     let failed = failed.map(|one| (one, format!("it failed, and so did {FAILED_KEPT} newer ones")));
-    for ((name, backup), reason) in good.chain(failed) {
+    let unwanted = |((name, backup), _): &(Named<'_>, _)| !is_to_be_restored(view, name, backup);
+    for ((name, backup), reason) in good.chain(failed).filter(unwanted) {
         plan.retired_backups.push((name.clone(), backup.uid.clone()));
         plan.events.push(event::BACKUP_RETIRED.event(&[("backup", name), ("reason", &reason)]));
     }
+}
+
+/// Whether somebody waits for the data of this backup: then it stays, whatever newer ones there are.
+fn is_to_be_restored(view: &ClusterView, name: &str, backup: &BackupSeen) -> bool {
+    line::wanted_backup(&view.object).is_some_and(|wanted| {
+        let is_named = wanted.restore.backup_ref.as_ref().is_some_and(|reference| reference.name == name);
+        is_named || (wanted.restore.location.is_some() && wanted.restore.location == backup.location)
+    })
 }
 
 /// How many of them, newest first, it takes for so many that are not known to be damaged.

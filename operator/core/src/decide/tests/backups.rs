@@ -226,6 +226,23 @@ fn retention_deletes_what_newer_ones_replace() {
     assert_eq!(retired(&decided(&three)), [daily(17)]);
 }
 
+/// A newer one may succeed while a restore waits for it.
+#[test]
+fn a30_a_backup_that_is_to_be_restored_is_not_retired() {
+    let mut one = view("2026-11-21T12:00:00Z", &json!({"retention": {"keepLast": 1}}));
+    one.backups.extend((18..=20).map(|day| (daily(day), good(day))));
+    let location = json!({"target": {"s3": {"bucket": "safe"}}, "path": "prod/shop/c1a5ter/the-18th"});
+    one.backups.get_mut(&daily(18)).unwrap().location = serde_json::from_value(location.clone()).unwrap();
+    for (wish, want) in [
+        (json!({"requestId": "a", "backupRef": {"name": daily(18)}}), vec![daily(19)]),
+        (json!({"requestId": "a", "location": location}), vec![daily(19)]),
+        (json!({"requestId": "a", "backupRef": {"name": "other"}}), vec![daily(19), daily(18)]),
+    ] {
+        one.object.spec.restore = serde_json::from_value(wish).unwrap();
+        assert_eq!(retired(&decided(&one)), want);
+    }
+}
+
 #[test]
 fn retention_counts_the_schedules_own_successes_only() {
     let mut one = view("2026-11-21T12:00:00Z", &json!({"retention": {"keepLast": 1}}));

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// What the backup of these tests holds.
 const RESTORED: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-50";
 
-fn source() -> RestoreLook {
+pub(super) fn source() -> RestoreLook {
     let location = json!({"target": {"s3": {"bucket": "safe"}}, "path": "prod/shop/c1a5ter/shop-monday"});
     RestoreLook::Ready(Box::new(RestoreSource {
         location: serde_json::from_value(location).unwrap(),
@@ -24,12 +24,12 @@ fn source() -> RestoreLook {
     }))
 }
 
-fn wish(id: &str) -> InPlaceRestore {
+pub(super) fn wish(id: &str) -> InPlaceRestore {
     serde_json::from_value(json!({"requestId": id, "backupRef": {"name": "shop-monday"}})).unwrap()
 }
 
 /// A cluster that is well and has written, with a wish that can be fulfilled.
-fn asked() -> World {
+pub(super) fn asked() -> World {
     let mut world = World::new(3);
     world.follow_sets();
     world.until(Phase::Healthy);
@@ -39,12 +39,12 @@ fn asked() -> World {
     world
 }
 
-fn restore(world: &World) -> RestoreStatus {
+pub(super) fn restore(world: &World) -> RestoreStatus {
     world.status().restore.unwrap()
 }
 
 /// Passes until the restore stands like that.
-fn until(world: &mut World, phase: RestorePhase) {
+pub(super) fn until(world: &mut World, phase: RestorePhase) {
     for _ in 0..200 {
         if world.status().restore.is_some_and(|restore| restore.phase == phase) {
             return;
@@ -262,7 +262,7 @@ fn a30_there_is_no_way_back_once_the_restored_data_is_being_opened() {
     assert_eq!(world.mounted(), 2);
 }
 
-fn planned(view: &ClusterView) -> Plan {
+pub(super) fn planned(view: &ClusterView) -> Plan {
     plan(view, &fixture::settings())
 }
 

@@ -12,6 +12,7 @@ mod failover;
 mod final_backup;
 mod found;
 mod in_place;
+mod in_place_edges;
 mod lifecycle;
 mod passwords;
 mod protocol;
