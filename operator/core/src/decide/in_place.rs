@@ -110,17 +110,35 @@ fn begin(cluster: &Cluster, view: &ClusterView, status: &MySQLClusterStatus) -> 
     let Some(wish) = new_wish(cluster, status).filter(|_| status.quorum.is_some()) else {
         return Turn::Nothing;
     };
-    let request = RestoreStatus {
+    // An operator that knew no lines leaves out what was done: this very request may be the one that made them.
+    if status.restore.is_none() && (view.line > FIRST || !view.other_claims.is_empty()) {
+        let message = "this cluster has volumes of several lines of data, and nothing says which requests made them; another \
+                       requestId restores";
+        let request = requested(view, wish, view.line, None);
+        return Turn::Tell(Box::new(over(view, request, RestorePhase::Skipped, message.to_owned())), None);
+    }
+    let line = next_line(cluster, view, status);
+    let request = requested(view, wish, line, status.restore.as_ref());
+    wait(cluster, view, status, request)
+}
+
+/// A request that was seen just now.
+fn requested(
+    view: &ClusterView,
+    wish: &InPlaceRestore,
+    line: Line,
+    before: Option<&RestoreStatus>,
+) -> RestoreStatus {
+    RestoreStatus {
         request_id: wish.request_id.clone(),
         phase: RestorePhase::Waiting,
-        line: next_line(cluster, view, status),
+        line,
         message: String::new(),
         started_at: Time(view.now),
         completed_at: None,
         former: None,
-        past_requests: status.restore.as_ref().map(|before| before.past_requests.clone()).unwrap_or_default(),
-    };
-    wait(cluster, view, status, request)
+        past_requests: before.map(|before| before.past_requests.clone()).unwrap_or_default(),
+    }
 }
 
 fn new_wish<'a>(cluster: &'a Cluster, status: &MySQLClusterStatus) -> Option<&'a InPlaceRestore> {
@@ -277,16 +295,7 @@ pub(super) fn founded(cluster: &Cluster, view: &ClusterView, step: &Step, status
         return;
     }
     let Some(wish) = new_wish(cluster, status) else { return };
-    let skipped = RestoreStatus {
-        request_id: wish.request_id.clone(),
-        phase: RestorePhase::Waiting,
-        line: view.line,
-        message: String::new(),
-        started_at: Time(view.now),
-        completed_at: None,
-        former: None,
-        past_requests: Vec::new(),
-    };
+    let skipped = requested(view, wish, view.line, None);
     let message = "it stood in the spec when the cluster began; another requestId restores".to_owned();
     status.restore = Some(over(view, skipped, RestorePhase::Skipped, message));
 }
