@@ -176,6 +176,13 @@ fn ahead(view: &BackupView) -> Option<&str> {
 
 fn begin(view: &BackupView, ready: &Ready<'_>, mut plan: BackupPlan) -> BackupPlan {
     let about = about(ready.object, name(&view.object));
+    if plan.status.cluster.as_ref().is_some_and(|begun| *begun != about.cluster) {
+        let named = &view.object.spec.cluster_ref.name;
+        let reason = format!(
+            "its Job is gone, and MySQLCluster {named} has other data by now than when it began: it was restored in place, or made anew"
+        );
+        return fail(view, plan, &reason);
+    }
     // What an earlier Job has begun is finished where it began, or it could never be found again.
     let location = plan.status.location.clone().unwrap_or_else(|| BackupLocation {
         target: ready.spec.target.settled(ready.cluster.names.cluster()),
