@@ -66,7 +66,7 @@ pub struct RestoreStatus {
     /// When it was over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<Time>,
-    /// The line of data before it, kept until the restored data is open: the way back.
+    /// The line of data before it, kept until the restored data is open, or until its StatefulSet is there again: the way back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub former: Option<FormerLine>,
     /// Requests that are over, oldest first, at most 50: none of them is done again.
@@ -85,6 +85,9 @@ pub struct FormerLine {
     /// Its primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub primary: Option<String>,
+    /// Image of MySQL in its StatefulSet: what its volumes were used with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
 }
 
 /// How a restore in place stands.

@@ -1,8 +1,8 @@
 //! A restore in place (`spec.restore`, ADR 0028): the members stop, get new volumes with a backup's data, and the old volumes
 //! stay as they are. Each step is decided from what is recorded and seen, so any operator goes on with it.
 
-use super::archive;
 use super::step::{Situation, Step, recorded};
+use super::{archive, update_gate};
 use crate::backup::archived;
 use crate::event::{self, Event};
 use crate::line::{self, FIRST, Line};
@@ -48,7 +48,10 @@ struct Change {
 /// Decides about `spec.restore`. True: a step is to be recorded, and this pass does nothing else.
 pub(super) fn plan(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) -> bool {
     match turn(cluster, view) {
-        Turn::Nothing => false,
+        Turn::Nothing => {
+            forget_former(view, plan);
+            false
+        }
         Turn::Tell(restore, news) => {
             plan.status.restore = Some(*restore);
             plan.events.extend(news);
@@ -64,6 +67,17 @@ pub(super) fn plan(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) -> bo
             plan.reason = reason;
             true
         }
+    }
+}
+
+/// The way back is over when the `StatefulSet` of the former line runs its members again: from then on that one tells the image.
+fn forget_former(view: &ClusterView, plan: &mut Plan) {
+    let runs = view.stateful_set.as_ref().is_some_and(|set| {
+        let replicas = set.spec.as_ref().and_then(|spec| spec.replicas);
+        line::of_stateful_set(set) == Some(view.line) && replicas.is_some_and(|replicas| replicas > 0)
+    });
+    if let Some(restore) = plan.status.restore.as_mut().filter(|one| runs && one.phase.is_over()) {
+        restore.former = None;
     }
 }
 
@@ -136,7 +150,7 @@ fn requested(
         message: String::new(),
         started_at: Time(view.now),
         completed_at: None,
-        former: None,
+        former: before.and_then(|before| before.former.clone()),
         past_requests: before.map(|before| before.past_requests.clone()).unwrap_or_default(),
     }
 }
@@ -214,7 +228,10 @@ fn stop(cluster: &Cluster, view: &ClusterView, status: &MySQLClusterStatus, rest
         return Turn::Tell(Box::new(RestoreStatus { message, ..restore }), None);
     }
     let Some(quorum) = status.quorum.clone() else { return Turn::Nothing };
-    let former = FormerLine { line: view.line, quorum, primary: status.primary.clone() };
+    let before = restore.former.as_ref().and_then(|former| former.image.clone());
+    let set = view.stateful_set.as_ref().filter(|set| line::of_stateful_set(set) == Some(view.line));
+    let image = set.and_then(update_gate::image).or(before);
+    let former = FormerLine { line: view.line, quorum, primary: status.primary.clone(), image };
     let line = restore.line;
     let message = format!("{} is given the data of the backup", cluster.names.instance(0));
     let restoring =
@@ -258,9 +275,11 @@ fn go_back(view: &ClusterView, status: &MySQLClusterStatus, restore: RestoreStat
         return Turn::Tell(Box::new(RestoreStatus { message, ..restore }), None);
     }
     let Some(former) = restore.former.clone() else { return Turn::Nothing };
-    let FormerLine { line, quorum, primary } = former;
+    let FormerLine { line, quorum, primary, .. } = former.clone();
     let back = Record { quorum: Some(quorum), primary, operation: None, ..recorded(status) };
     let (withdrawn, news) = withdrawn(view, restore);
+    // No StatefulSet says yet which image its volumes were used with.
+    let withdrawn = RestoreStatus { former: Some(former), ..withdrawn };
     record(withdrawn, line, back, Some(news), format!("line {line} of the data goes on"))
 }
 

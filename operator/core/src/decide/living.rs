@@ -162,7 +162,7 @@ fn objects(cluster: &Cluster, view: &ClusterView, step: &Step, plan: &mut Plan) 
 }
 
 /// Whether its Pods mount the volumes of another line of data.
-fn is_of_other_line(cluster: &Cluster, stored: &StatefulSet) -> bool {
+pub(super) fn is_of_other_line(cluster: &Cluster, stored: &StatefulSet) -> bool {
     line::of_stateful_set(stored).is_some_and(|line| line != cluster.line)
 }
 

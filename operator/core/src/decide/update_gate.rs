@@ -7,7 +7,7 @@
 
 use super::backups::wish;
 use super::rehearsal::{self, Trial};
-use super::status;
+use super::{living, status};
 use crate::build::{self, PodInputs};
 use crate::condition::{ConditionType, News};
 use crate::event;
@@ -65,10 +65,15 @@ pub(super) fn pass(
 ) -> Option<Hold> {
     // Without a claim there is no data yet.
     view.object.status.as_ref().filter(|status| status.quorum.is_some())?;
+    // One of another line goes, whatever its image: the next pass makes the one of this line.
+    if view.stateful_set.as_ref().is_some_and(|stored| living::is_of_other_line(cluster, stored)) {
+        return None;
+    }
     let to = image(wanted)?;
     let of_primary = image_of_primary(view);
     // Somebody may have deleted the StatefulSet to get past this.
-    let from = view.stateful_set.as_ref().and_then(image).or_else(|| of_primary.clone())?;
+    let from = view.stateful_set.as_ref().and_then(image).or_else(|| of_primary.clone());
+    let from = from.or_else(|| image_of_former(view))?;
     // What the primary runs its data is good for: the way back from an image that does not work needs nothing.
     if from == to || of_primary.as_ref() == Some(&to) {
         rehearsal::forget(view, plan);
@@ -102,7 +107,8 @@ fn keep_template(view: &ClusterView, wanted: &mut StatefulSet) -> bool {
     true
 }
 
-fn image(set: &StatefulSet) -> Option<String> {
+/// Image of MySQL in the template.
+pub(super) fn image(set: &StatefulSet) -> Option<String> {
     let pod = set.spec.as_ref()?.template.spec.as_ref()?;
     pod.containers.iter().find(|container| container.name == CONTAINER)?.image.clone()
 }
@@ -110,6 +116,12 @@ fn image(set: &StatefulSet) -> Option<String> {
 fn image_of_primary(view: &ClusterView) -> Option<String> {
     let primary = view.object.status.as_ref()?.primary.as_ref()?;
     view.pods.get(primary)?.image.clone()
+}
+
+/// Image that the volumes of this line were used with before a restore in place that was withdrawn.
+fn image_of_former(view: &ClusterView) -> Option<String> {
+    let former = view.object.status.as_ref()?.restore.as_ref()?.former.as_ref()?;
+    former.image.clone().filter(|_| former.line == view.line)
 }
 
 /// Release series that the primary's data is of.

@@ -1,9 +1,12 @@
 //! A restore in place beside what else happens to a cluster (A30, ADR 0028).
 
 use super::archive;
-use super::in_place::{asked, planned, restore, until, wish};
+use super::in_place::{asked, planned, restore, source, until, wish};
+use super::world::World;
+use crate::decide::update_gate;
 use crate::gtid::GtidSet;
-use porpoise_crds::{Phase, RestorePhase};
+use porpoise_crds::{Phase, Rehearsal, RestorePhase};
+use serde_json::json;
 
 /// What was archived since the backup that is to be restored is not pruned because a newer one succeeded.
 #[test]
@@ -31,4 +34,37 @@ fn a30_a_request_is_not_done_again_when_the_status_forgot_it() {
     world.pass();
     until(&mut world, RestorePhase::Done);
     assert_eq!(world.mounted(), 3);
+}
+
+/// The old volumes come back as they were used last: another image is an update of them.
+#[test]
+fn a30_d15_the_way_back_from_a_restore_opens_no_gate() {
+    for other in [None, Some("another")] {
+        let mut world = asked();
+        let image = |world: &World| world.view().stateful_set.as_ref().and_then(update_gate::image);
+        let before = image(&world);
+        until(&mut world, RestorePhase::Restoring);
+        world.restore = None;
+        let spec = &mut world.object.spec;
+        spec.backup = serde_json::from_value(json!({"target": {"s3": {"bucket": "safe"}}})).unwrap();
+        (spec.image, spec.update.rehearsal) = (Some("mysql:9.7.2".to_owned()), Rehearsal::Skip);
+        world.passes(5);
+        assert_eq!(image(&world).as_deref(), Some("mysql:9.7.2"), "blank volumes take any");
+        world.object.spec.restore = other.map(wish);
+        until(&mut world, RestorePhase::Withdrawn);
+        if other.is_some() {
+            world.restore = Some(source());
+            world.pass();
+            until(&mut world, RestorePhase::Restoring);
+            world.object.spec.restore = None;
+            world.passes(1);
+            until(&mut world, RestorePhase::Withdrawn);
+        }
+        while image(&world).is_none() || world.mounted() != 1 {
+            world.pass();
+        }
+        assert_eq!(image(&world), before, "{other:?}");
+        world.passes(5);
+        assert_eq!((image(&world), restore(&world).former), (before, None), "{other:?}");
+    }
 }
