@@ -47,6 +47,10 @@ struct Change {
 
 /// Decides about `spec.restore`. True: a step is to be recorded, and this pass does nothing else.
 pub(super) fn plan(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) -> bool {
+    // A cluster that is being deleted gets no other data any more: its last backup is of what it has.
+    if view.object.metadata.deletion_timestamp.is_some() {
+        return false;
+    }
     match turn(cluster, view) {
         Turn::Nothing => {
             forget_former(view, plan);

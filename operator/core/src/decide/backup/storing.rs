@@ -14,7 +14,7 @@ use crate::view::BackupOrigin;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use porpoise_crds::{
     Backup, BackupLocation, BackupMethod, BackupPhase, BackupSource, ComparisonStatus, MySQLBackup,
-    MySQLCluster, Phase, RESERVED_DATABASES, VerificationMode,
+    MySQLCluster, Phase, RESERVED_DATABASES, RestorePhase, VerificationMode,
 };
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -118,7 +118,9 @@ fn fit(object: &MySQLCluster, is_final: bool, settings: &Settings) -> Result<Clu
             "MySQLCluster {name} is Invalid; its condition ConfigurationValid says what to change"
         ));
     }
-    if line::is_changing(object) {
+    // The last backup is of the line that is kept, and that is the new one as soon as it is being opened.
+    let is_opening = line::under_way(object).is_some_and(|restore| restore.phase == RestorePhase::Opening);
+    if line::is_changing(object) && !(is_final && is_opening) {
         return Err(format!("MySQLCluster {name} is being restored in place; the backup begins after that"));
     }
     if status.is_some_and(|status| status.operation.is_some()) {

@@ -5,7 +5,9 @@ use super::in_place::{asked, planned, restore, source, until, wish};
 use super::world::World;
 use crate::decide::update_gate;
 use crate::gtid::GtidSet;
-use porpoise_crds::{Phase, Rehearsal, RestorePhase};
+use crate::view::ClusterView;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use porpoise_crds::{DeletionPolicy, Phase, Rehearsal, RestorePhase};
 use serde_json::json;
 
 /// What was archived since the backup that is to be restored is not pruned because a newer one succeeded.
@@ -67,4 +69,24 @@ fn a30_d15_the_way_back_from_a_restore_opens_no_gate() {
         world.passes(5);
         assert_eq!((image(&world), restore(&world).former), (before, None), "{other:?}");
     }
+}
+
+/// A cluster that was deleted a moment ago, and whose volumes go when a last backup stands.
+fn leaving(mut view: ClusterView) -> ClusterView {
+    view.object.spec.backup = serde_json::from_value(json!({"target": {"s3": {"bucket": "safe"}}})).unwrap();
+    view.object.spec.storage.deletion_policy = DeletionPolicy::BackupThenDelete;
+    view.object.metadata.deletion_timestamp = Some(Time(view.now));
+    view
+}
+
+#[test]
+fn a12_a30_no_restore_begins_in_a_cluster_that_is_being_deleted() {
+    let mut world = asked();
+    world.restore = None;
+    world.passes(3);
+    world.restore = Some(source());
+    let plan = planned(&leaving(world.view()));
+    assert_eq!(plan.status.phase, Some(Phase::Deleting));
+    assert!(plan.record.is_none(), "{}", plan.reason);
+    assert_eq!(plan.status.restore.unwrap().phase, RestorePhase::Waiting);
 }
