@@ -161,7 +161,11 @@ fn retain(view: &ClusterView, names: &ClusterNames, mut plan: Plan) -> Plan {
 }
 
 fn deleted(view: &ClusterView, names: &ClusterNames, mut plan: Plan) -> Plan {
-    let claims = all_claims(view);
+    let claims = match view.object.spec.storage.deletion_policy {
+        DeletionPolicy::Delete => all_claims(view),
+        // What other lines hold is in no last backup.
+        DeletionPolicy::BackupThenDelete | DeletionPolicy::Retain => kept_claims(view, names),
+    };
     if claims.is_empty() || is_overdue(view) {
         for name in
             [names.app_secret(), names.accounts_secret(), names.server_secret(), names.authority_secret()]

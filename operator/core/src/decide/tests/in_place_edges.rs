@@ -5,10 +5,12 @@ use super::in_place::{asked, planned, restore, source, until, wish};
 use super::world::World;
 use crate::decide::update_gate;
 use crate::gtid::GtidSet;
-use crate::view::ClusterView;
+use crate::plan::Deletion;
+use crate::view::{BackupSeen, ClusterView};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use porpoise_crds::{DeletionPolicy, Phase, Rehearsal, RestorePhase};
+use porpoise_crds::{BackupPhase, DeletionPolicy, Phase, Rehearsal, RestorePhase};
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// What was archived since the backup that is to be restored is not pruned because a newer one succeeded.
 #[test]
@@ -89,4 +91,27 @@ fn a12_a30_no_restore_begins_in_a_cluster_that_is_being_deleted() {
     assert_eq!(plan.status.phase, Some(Phase::Deleting));
     assert!(plan.record.is_none(), "{}", plan.reason);
     assert_eq!(plan.status.restore.unwrap().phase, RestorePhase::Waiting);
+}
+
+/// The last backup has the line that counts. What was restored away from may be nowhere else.
+#[test]
+fn a12_a30_a_last_backup_lets_no_other_line_of_data_be_deleted() {
+    let mut world = asked();
+    until(&mut world, RestorePhase::Done);
+    world.until(Phase::Healthy);
+    let mut view = leaving(world.view());
+    let last = BackupSeen {
+        created: Some(view.now),
+        phase: Some(BackupPhase::Succeeded),
+        verified: true,
+        ..BackupSeen::default()
+    };
+    view.backups.insert("shop-final-c1a5ter".to_owned(), last);
+    (view.pods, view.stateful_set) = (BTreeMap::new(), None);
+    let claims: Vec<String> = planned(&view).deletions.into_iter().filter_map(claim).collect();
+    assert_eq!(claims, ["data-2-shop-0", "data-2-shop-1", "data-2-shop-2"]);
+}
+
+fn claim(deletion: Deletion) -> Option<String> {
+    if let Deletion::Claim { name, .. } = deletion { Some(name) } else { None }
 }
