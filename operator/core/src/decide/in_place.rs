@@ -106,7 +106,12 @@ fn turn(cluster: &Cluster, view: &ClusterView) -> Turn {
             let returning = RestoreStatus { phase: RestorePhase::Returning, message, ..restore };
             record(returning, view.line, recorded(&status), None, "the restore was withdrawn")
         }
-        (RestorePhase::Opening, _) => open(view, &status, restore),
+        (RestorePhase::Opening, wish) => match open(view, &status, &restore) {
+            Turn::Nothing if wish.is_none() && new_wish(cluster, &status).is_some() => {
+                superseded(view, restore)
+            }
+            turn => turn,
+        },
         (RestorePhase::Returning, _) => go_back(view, &status, restore),
         (RestorePhase::Restoring, Some(_))
         | (RestorePhase::Done | RestorePhase::Withdrawn | RestorePhase::Skipped, _) => Turn::Nothing,
@@ -257,7 +262,7 @@ fn running(view: &ClusterView) -> Option<String> {
 }
 
 /// Over when clients are let in.
-fn open(view: &ClusterView, status: &MySQLClusterStatus, restore: RestoreStatus) -> Turn {
+fn open(view: &ClusterView, status: &MySQLClusterStatus, restore: &RestoreStatus) -> Turn {
     let primary = status.primary.as_deref().and_then(|name| view.answer(name));
     let is_open = primary.is_some_and(|state| {
         matches!(state.role, Role::Primary { term, admitting: true, .. } if Some(term) == status.term)
@@ -270,7 +275,18 @@ fn open(view: &ClusterView, status: &MySQLClusterStatus, restore: RestoreStatus)
         ("former", &format!("{}-*", line::data_volume(former))),
     ]);
     let message = format!("the volumes {}-* still hold the data before it", line::data_volume(former));
-    Turn::Tell(Box::new(over(view, restore, RestorePhase::Done, message)), Some(finished))
+    Turn::Tell(Box::new(over(view, restore.clone(), RestorePhase::Done, message)), Some(finished))
+}
+
+/// Another request takes the place of one whose data cannot be opened. It begins from that line, since somebody may have written to
+/// it already; the line before it stays on its volumes.
+fn superseded(view: &ClusterView, restore: RestoreStatus) -> Turn {
+    let former = restore.former.as_ref().map_or(FIRST, |former| former.line);
+    let message = format!(
+        "another requestId took its place before its data was seen open; the volumes {}-* still hold the data before it",
+        line::data_volume(former)
+    );
+    Turn::Tell(Box::new(over(view, restore, RestorePhase::Withdrawn, message)), None)
 }
 
 /// All members of the new line stop; then what was recorded of the old one counts again. Terms go on.

@@ -115,3 +115,26 @@ fn a12_a30_a_last_backup_lets_no_other_line_of_data_be_deleted() {
 fn claim(deletion: Deletion) -> Option<String> {
     if let Deletion::Claim { name, .. } = deletion { Some(name) } else { None }
 }
+
+/// Restored data that cannot be opened must not hold up the next try.
+#[test]
+fn a30_another_request_takes_the_place_of_one_whose_data_is_not_open() {
+    let mut world = asked();
+    until(&mut world, RestorePhase::Opening);
+    world.object.spec.restore = Some(wish("another"));
+    world.pass();
+    let ended = restore(&world);
+    assert_eq!((ended.request_id.as_str(), ended.phase), ("after-the-accident", RestorePhase::Withdrawn));
+    assert!(ended.message.contains("data-* still hold"), "{}", ended.message);
+    until(&mut world, RestorePhase::Restoring);
+    assert_eq!(restore(&world).former.unwrap().line, 2, "somebody may have written to it");
+    until(&mut world, RestorePhase::Done);
+    world.until(Phase::Healthy);
+    assert_eq!((world.mounted(), restore(&world).past_requests.len()), (3, 2));
+    // One that is over takes no place.
+    world.object.spec.restore = Some(wish("third"));
+    world.pass();
+    until(&mut world, RestorePhase::Opening);
+    world.object.spec.restore = Some(wish("another"));
+    until(&mut world, RestorePhase::Done);
+}
