@@ -15,6 +15,7 @@ use crate::quantity::Amount;
 use crate::validate::Cluster;
 use crate::view::ClusterView;
 use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use porpoise_crds::{FINALIZER, OperationKind};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -133,17 +134,19 @@ fn objects(cluster: &Cluster, view: &ClusterView, step: &Step, plan: &mut Plan) 
     }
     objects.push(Desired::Service(Box::new(build::members_service(cluster))));
     objects.push(Desired::PodDisruptionBudget(Box::new(build::disruption_budget(cluster))));
+    let outgrown = view.stateful_set.as_ref().filter(|stored| claim_template_differs(cluster, stored));
     if view.stateful_set.as_ref().is_some_and(|stored| is_of_other_line(cluster, stored)) {
         // Its Pods go with it: their volumes hold other data.
         plan.deletions
             .push(Deletion::StatefulSet { name: cluster.names.cluster().to_owned(), orphan: false });
-    } else if view.stateful_set.as_ref().is_some_and(|stored| claim_template_differs(cluster, stored)) {
-        // While an update is held the old image stands in the stored one only.
-        if hold.is_none() {
-            let name = cluster.names.cluster().to_owned();
-            plan.deletions.push(Deletion::StatefulSet { name, orphan: true });
-        }
+    } else if outgrown.is_some() && hold.is_none() {
+        let name = cluster.names.cluster().to_owned();
+        plan.deletions.push(Deletion::StatefulSet { name, orphan: true });
     } else {
+        // While an update is held the old image stands in the stored one only. The rest of it goes on, such as its replicas.
+        if let Some(stored) = outgrown {
+            keep_claim_size(stored, &mut stateful_set);
+        }
         objects.push(Desired::StatefulSet(Box::new(stateful_set)));
     }
     objects.push(Desired::Service(Box::new(build::primary_service(cluster))));
@@ -168,12 +171,23 @@ pub(super) fn is_of_other_line(cluster: &Cluster, stored: &StatefulSet) -> bool 
 
 /// The claim template cannot be changed in place: the `StatefulSet` is replaced around its running Pods.
 fn claim_template_differs(cluster: &Cluster, stored: &StatefulSet) -> bool {
-    let templates = stored.spec.as_ref().and_then(|spec| spec.volume_claim_templates.as_ref());
-    let size = templates
-        .and_then(|all| all.first())
-        .and_then(|claim| claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?.get("storage"));
-    size.and_then(|size| Amount::parse(&size.0).ok())
+    claim_size(stored)
+        .and_then(|size| Amount::parse(&size.0).ok())
         .is_some_and(|amount| amount.units() != cluster.storage_bytes)
+}
+
+fn claim_size(stored: &StatefulSet) -> Option<&Quantity> {
+    let claim = stored.spec.as_ref()?.volume_claim_templates.as_ref()?.first()?;
+    claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?.get("storage")
+}
+
+/// Puts the size of the stored claim template into the wanted one.
+fn keep_claim_size(stored: &StatefulSet, wanted: &mut StatefulSet) {
+    let claims = wanted.spec.as_mut().and_then(|spec| spec.volume_claim_templates.as_mut());
+    let claim = claims.and_then(|claims| claims.first_mut()?.spec.as_mut()?.resources.as_mut());
+    if let (Some(size), Some(resources)) = (claim_size(stored), claim) {
+        resources.requests.get_or_insert_default().insert("storage".to_owned(), size.clone());
+    }
 }
 
 /// Instances that must run: all that are wanted and all that the claim still needs.

@@ -312,7 +312,17 @@ fn d15_a_held_stateful_set_is_not_replaced_for_larger_volumes() {
     let replaced = |plan: &Plan| {
         plan.deletions.iter().any(|one| matches!(one, Deletion::StatefulSet { orphan: true, .. }))
     };
-    assert!(!replaced(&plan) && template_image(&plan).is_none());
+    assert!(!replaced(&plan));
+    assert_eq!(template_image(&plan).as_deref(), Some(OLD));
+    // It is applied as it stands, for what else is wanted of it: here the members sleep.
+    let kept = |plan: &Plan| json!(stored(plan).spec.unwrap().volume_claim_templates);
+    assert_eq!(
+        kept(&plan),
+        json!(view.stateful_set.as_ref().unwrap().spec.as_ref().unwrap().volume_claim_templates)
+    );
+    view.object.spec.hibernated = true;
+    assert_eq!(stored(&decided(&view)).spec.unwrap().replicas, Some(0));
+    view.object.spec.hibernated = false;
     view.backups.insert("by-hand".to_owned(), seen(&view, BackupPhase::Succeeded, 1));
     assert!(replaced(&decided(&view)));
 }
