@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{Event, Namespace};
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
 use kube::{Api, ResourceExt};
+use porpoise_core::line;
 use porpoise_core::names::ClusterNames;
 use porpoise_core::view::{Trouble, TroubleKind};
 use porpoise_crds::MySQLCluster;
@@ -88,7 +89,7 @@ fn trouble(event: &Event, names: &ClusterNames, pods: &Pods) -> Option<Trouble> 
     let instance = match kind {
         "StatefulSet" if name == names.cluster() => None,
         "Pod" => Some(name),
-        "PersistentVolumeClaim" => Some(name.strip_prefix("data-")?),
+        "PersistentVolumeClaim" => Some(line::read_claim(name, names.cluster())?.1),
         _ => return None,
     };
     if let Some(instance) = instance {
@@ -202,6 +203,9 @@ mod tests {
         assert!(trouble(&event("Pod", "shop-api-0"), &names, &pods).is_none());
         assert!(trouble(&event("Pod", "shopping-0"), &names, &pods).is_none());
         assert!(trouble(&event("Deployment", "shop"), &names, &pods).is_none());
+        let claim = |name| trouble(&event("PersistentVolumeClaim", name), &names, &pods);
+        assert!(claim("data-shop-0").is_some() && claim("data-2-shop-0").is_some(), "every line of data");
+        assert!(claim("data-other-0").is_none() && claim("cache-shop-0").is_none());
         let ready = PodFacts {
             view: porpoise_core::view::PodView { ready: true, ..Default::default() },
             ..PodFacts::default()
