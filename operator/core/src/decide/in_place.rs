@@ -9,7 +9,7 @@ use crate::line::{self, FIRST, Line};
 use crate::plan::{Plan, Record};
 use crate::protocol::Role;
 use crate::validate::Cluster;
-use crate::view::{ClusterView, RestoreLook};
+use crate::view::{BackupSeen, ClusterView, RestoreLook};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use porpoise_crds::{
     BackupPhase, FormerLine, InPlaceRestore, MySQLClusterStatus, Phase, RestorePhase, RestoreStatus,
@@ -207,7 +207,9 @@ fn obstacle(cluster: &Cluster, view: &ClusterView, restore: &RestoreStatus) -> O
         Some(RestoreLook::Missing(what)) => return Some(what.clone()),
         Some(RestoreLook::Ready(_)) => {}
     }
-    running_backup(view).or_else(|| unarchived(cluster, view, restore))
+    running_backup(view)
+        .or_else(|| older_backup(view, restore))
+        .or_else(|| unarchived(cluster, view, restore))
 }
 
 /// What was committed before the wish may be wished for too. An archive that does not get on is not waited for: the member that
@@ -229,6 +231,20 @@ fn running_backup(view: &ClusterView) -> Option<String> {
             "MySQLBackup {name} is being made; it goes on after that, or when you delete that MySQLBackup"
         )
     })
+}
+
+/// A backup that was asked for before the request is made before it, too: perhaps it is to keep what is restored away from.
+fn older_backup(view: &ClusterView, restore: &RestoreStatus) -> Option<String> {
+    let waits = |backup: &BackupSeen| {
+        matches!(backup.phase, None | Some(BackupPhase::Pending))
+            && !backup.deleting
+            && backup.created.is_some_and(|created| created <= restore.started_at.0)
+    };
+    let (name, backup) = view.backups.iter().find(|(_, backup)| waits(backup))?;
+    let why = if backup.message.is_empty() { "it begins" } else { backup.message.as_str() };
+    Some(format!(
+        "MySQLBackup {name} is older than the request and comes first: {why}; it goes on after that, or when you delete that MySQLBackup"
+    ))
 }
 
 /// All members of the old line stop; then the new one is recorded, and from then on nothing of the old one counts.

@@ -138,3 +138,26 @@ fn a30_another_request_takes_the_place_of_one_whose_data_is_not_open() {
     world.object.spec.restore = Some(wish("another"));
     until(&mut world, RestorePhase::Done);
 }
+
+/// Somebody asks for a backup of what there is, and then for the restore.
+#[test]
+fn a30_a_backup_that_was_asked_for_first_is_made_first() {
+    let world = asked();
+    let early = world.now - jiff::SignedDuration::from_secs(5);
+    let late = world.now + jiff::SignedDuration::from_secs(5);
+    for (created, phase, begins) in [
+        (early, None, false),
+        (early, Some(BackupPhase::Pending), false),
+        (early, Some(BackupPhase::Failed), true),
+        (late, Some(BackupPhase::Pending), true),
+    ] {
+        let mut view = world.view();
+        let asked = BackupSeen { created: Some(created), phase, ..BackupSeen::default() };
+        view.backups.insert("shop-before".to_owned(), asked);
+        let plan = planned(&view);
+        assert_eq!(plan.record.is_some(), begins, "{created} {phase:?}");
+        let message = plan.status.restore.unwrap().message;
+        assert!(begins || message.contains("MySQLBackup shop-before is older"), "{message}");
+        assert!(begins || plan.look_again <= std::time::Duration::from_secs(3));
+    }
+}
