@@ -174,7 +174,9 @@ pub struct Stored {
 impl Stored {
     /// What a view tells.
     pub fn of(view: &ClusterView) -> Self {
-        Self { line: Some(view.line), ..Self::new(&view.object, &view.claims) }
+        let mut claims = view.claims.clone();
+        claims.extend(former_claims(view));
+        Self { line: Some(view.line), ..Self::new(&view.object, &claims) }
     }
 
     /// What status and volume claims tell.
@@ -188,6 +190,17 @@ impl Stored {
             line: None,
         }
     }
+}
+
+/// Claims that a restore in place that is withdrawn goes back to: the spec must go on to fit them.
+fn former_claims(view: &ClusterView) -> BTreeMap<String, ClaimView> {
+    let restore = line::under_way(&view.object);
+    let Some(former) = restore.and_then(|restore| restore.former.as_ref()) else { return BTreeMap::new() };
+    let names = names(&view.object);
+    let is_former =
+        |name: &str| line::read_claim(name, names.cluster()).is_some_and(|(line, _)| line == former.line);
+    let found = view.other_claims.iter().filter(|(name, _)| is_former(name));
+    found.map(|(name, claim)| (name.clone(), claim.clone())).collect()
 }
 
 /// Checks everything that can be checked without writing.

@@ -7,6 +7,7 @@ use crate::decide::update_gate;
 use crate::gtid::GtidSet;
 use crate::plan::Deletion;
 use crate::view::{BackupSeen, ClusterView};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use porpoise_crds::{BackupPhase, DeletionPolicy, Phase, Rehearsal, RestorePhase};
 use serde_json::json;
@@ -160,4 +161,23 @@ fn a30_a_backup_that_was_asked_for_first_is_made_first() {
         assert!(begins || message.contains("MySQLBackup shop-before is older"), "{message}");
         assert!(begins || plan.look_again <= std::time::Duration::from_secs(3));
     }
+}
+
+/// A spec that the old volumes do not fit would keep their members from coming back.
+#[test]
+fn a30_k9_the_volumes_of_the_way_back_do_not_shrink() {
+    let mut world = asked();
+    until(&mut world, RestorePhase::Restoring);
+    let mut view = world.view();
+    assert!(view.claims.is_empty());
+    view.object.spec.storage.size = Quantity("10Gi".to_owned());
+    let plan = planned(&view);
+    assert_eq!(plan.status.phase, Some(Phase::Invalid));
+    let told = plan.status.conditions.iter().any(|one| one.message.contains("cannot shrink to 10Gi"));
+    assert!(told, "{:?}", plan.status.conditions);
+    until(&mut world, RestorePhase::Done);
+    let mut view = world.view();
+    view.object.spec.storage.size = Quantity("10Gi".to_owned());
+    view.claims.clear();
+    assert_ne!(planned(&view).status.phase, Some(Phase::Invalid), "the old volumes do not count any more");
 }
