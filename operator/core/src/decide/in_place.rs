@@ -271,10 +271,12 @@ fn running(view: &ClusterView) -> Option<String> {
     if !pods.is_empty() {
         return Some(format!("waiting for {} to stop", pods.join(", ")));
     }
-    let replicas = view.stateful_set.as_ref().and_then(|set| set.spec.as_ref()?.replicas);
-    replicas
-        .filter(|replicas| *replicas > 0)
-        .map(|_| "waiting for the StatefulSet to be scaled to 0".to_owned())
+    let set = view.stateful_set.as_ref()?;
+    // Pods are watched apart from their StatefulSet, and one that was made just now may be unseen: its own count says so.
+    let counted = set.status.as_ref().map(|status| status.replicas);
+    let replicas = set.spec.as_ref().and_then(|spec| spec.replicas);
+    let may_run = [replicas, counted].into_iter().flatten().any(|replicas| replicas > 0);
+    may_run.then(|| "waiting for the StatefulSet to be scaled to 0".to_owned())
 }
 
 /// Over when clients are let in.

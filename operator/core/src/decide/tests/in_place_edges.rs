@@ -7,6 +7,7 @@ use crate::decide::update_gate;
 use crate::gtid::GtidSet;
 use crate::plan::Deletion;
 use crate::view::{BackupSeen, ClusterView};
+use k8s_openapi::api::apps::v1::StatefulSetStatus;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use porpoise_crds::{BackupPhase, DeletionPolicy, Phase, Rehearsal, RestorePhase};
@@ -180,4 +181,20 @@ fn a30_k9_the_volumes_of_the_way_back_do_not_shrink() {
     view.object.spec.storage.size = Quantity("10Gi".to_owned());
     view.claims.clear();
     assert_ne!(planned(&view).status.phase, Some(Phase::Invalid), "the old volumes do not count any more");
+}
+
+/// The Pods are seen by another watch than the `StatefulSet`, and either may lag behind.
+#[test]
+fn a30_the_old_line_is_not_over_while_its_stateful_set_counts_members() {
+    let mut world = asked();
+    until(&mut world, RestorePhase::Stopping);
+    world.passes(1);
+    let mut view = world.view();
+    for (replicas, is_over) in [(1, false), (0, true)] {
+        let status = StatefulSetStatus { replicas, ..StatefulSetStatus::default() };
+        view.stateful_set.as_mut().unwrap().status = Some(status);
+        let plan = planned(&view);
+        assert_eq!(plan.record.is_some(), is_over, "{replicas}");
+        assert!(is_over || plan.status.restore.unwrap().message.contains("scaled to 0"));
+    }
 }
