@@ -255,8 +255,8 @@ fn a12_members_that_stopped_give_no_backup() {
     hibernated.stateful_set.as_mut().unwrap().spec =
         serde_json::from_value(json!({"replicas": 0, "selector": {}, "serviceName": "a", "template": {}}))
             .unwrap();
-    for view in [stopped(leaving()), hibernated] {
-        let plan = decided(&view);
+    for view in [&stopped(leaving()), &hibernated] {
+        let plan = decided(view);
         assert!(plan.backups.is_empty() && deleted_claims(&plan) == 0);
         assert!(condition(&plan, "BackupReady").1.contains("no member runs any more"));
     }
@@ -271,8 +271,8 @@ fn a12_skip_and_a_namespace_that_goes_let_go_at_once() {
     skipped.object.metadata.annotations = Some([(SKIP_CLEANUP.to_owned(), "true".to_owned())].into());
     let mut terminating = leaving();
     terminating.namespace_terminating = true;
-    for view in [skipped, terminating] {
-        let plan = decided(&view);
+    for view in [&skipped, &terminating] {
+        let plan = decided(view);
         assert!(plan.finalizer == Some(false) && plan.backups.is_empty() && plan.deletions.is_empty());
     }
 }
