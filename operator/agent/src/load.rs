@@ -92,11 +92,12 @@ async fn feed(mut program: Program, mut coming: Receiver<Vec<u8>>) -> Result<(),
     program.end().await
 }
 
-/// Bytes as they are, and no commands of the client's own: a dump may come from anywhere, and is data alone.
+/// Bytes as they are, and no commands of the client's own: a dump may come from anywhere, and is data alone. A connection that
+/// breaks is the end: the session of another one would take the rest of the text for something else.
 fn arguments(server: &Staging) -> Vec<OsString> {
     let mut socket = OsString::from("--socket=");
     socket.push(server.socket());
     let fixed = ["--protocol=SOCKET", "--batch", "--binary-mode", "--default-character-set=utf8mb4"];
-    let fixed = fixed.into_iter().chain(["--max-allowed-packet=1G", "--local-infile=0"]);
+    let fixed = fixed.into_iter().chain(["--max-allowed-packet=1G", "--local-infile=0", "--skip-reconnect"]);
     std::iter::once(socket).chain(fixed.map(OsString::from)).collect()
 }

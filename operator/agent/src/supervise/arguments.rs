@@ -82,6 +82,12 @@ const STAGING: &[&str] = &[
     // The member's list of pages to begin with is part of its data, and reading them serves nobody here.
     "--innodb-buffer-pool-load-at-startup=OFF",
     "--innodb-buffer-pool-dump-at-shutdown=OFF",
+    // What my.cnf says of the clients of members must not cut off the agent's own work, or change what it writes.
+    "--wait-timeout=31536000",
+    "--interactive-timeout=31536000",
+    "--max-execution-time=0",
+    "--sql-require-primary-key=OFF",
+    "--sql-generate-invisible-primary-key=OFF",
     "--server-id=4294967295",
     "--relay-log=restore",
 ];

@@ -83,6 +83,16 @@ impl Job {
         }
     }
 
+    /// Gives it a `my.cnf` of its own: that of the first member, and these lines.
+    pub fn configure(&self, world: &World, lines: &str) {
+        let (from, own) = (world.members[0].path("config"), self.root.path().join("config"));
+        fs::remove_file(&own).unwrap();
+        fs::create_dir(&own).unwrap();
+        fs::copy(from.join("agent.json"), own.join("agent.json")).unwrap();
+        let text = fs::read_to_string(from.join("my.cnf")).unwrap() + lines;
+        fs::write(own.join("my.cnf"), text).unwrap();
+    }
+
     fn command(&self, world: &World, job: &BackupJob) -> Command {
         let at = |name: &str| self.root.path().join(name);
         let mut command = Command::new("unshare");

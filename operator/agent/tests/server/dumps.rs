@@ -165,6 +165,21 @@ async fn a29_single_databases_are_dumped_and_a_name_that_is_none_is_named() {
     assert_eq!(sql::number(&mut inside, tables).await, 0);
 }
 
+/// What `my.cnf` says of the clients of members is not for the agent's own work on data that serves nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a29_no_setting_for_clients_hinders_the_loading_of_a_dump() {
+    let world = peopled(0).await;
+    let mut inside = sql::inside(&world.members[0]).await;
+    sql::run(&mut inside, "CREATE TABLE sh_op.keyless (word TEXT)").await.unwrap();
+    let store = Server::new();
+    let pod = Job::new(&world, 0);
+    pod.give(&store.secrets());
+    let settings = "[mysqld]\nwait_timeout=1\nmax_execution_time=1\nsql_require_primary_key=ON\n";
+    pod.configure(&world, settings);
+    let summary = stored(pod.run(&world, &dumping(job(&world, &store, &[0], None), &[])).await);
+    assert!(summary.verified && summary.compared.unwrap().tables == 5);
+}
+
 /// A view of a database that was left out: no server takes it. It is not called a backup, and if it is, the import says why not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a29_a_statement_that_fails_is_told_in_mysqls_words_and_another_dump_is_taken() {
