@@ -8,7 +8,7 @@ use super::donor;
 use crate::goal::events;
 use crate::logging;
 use crate::mysql::quote::QuoteError;
-use crate::mysql::{Connection, SqlError, Statement, statements};
+use crate::mysql::{Connection, SqlError, statements};
 use crate::settings::Settings;
 use crate::supervise::program::{Login, Open, Program, ProgramError};
 use crate::supervise::reap::Reaper;
@@ -193,16 +193,14 @@ async fn accounts(scene: &Scene<'_>, there: &mut Connection) -> Result<Accounts,
     Ok(accounts)
 }
 
-/// Statements that let those events run that ran on the primary: on a replica they do not, and so the program writes them down.
+/// Lines that let those events run that ran on the primary: on a replica they do not, and so the program writes them down.
 async fn enabled(
     scene: &Scene<'_>,
     there: &mut Connection,
     databases: &[String],
 ) -> Result<String, DumpError> {
-    let statements = events::of_a_replica(there, databases).await;
-    let statements = statements.map_err(|source| scene.asking(source))?;
-    let statements = statements.map_err(|source| DumpError::QuoteName { what: "an event", source })?;
-    Ok(statements.into_iter().map(Statement::into_script_line).collect())
+    let lines = events::of_a_replica(there, databases).await.map_err(|source| scene.asking(source))?;
+    lines.map_err(|source| DumpError::QuoteName { what: "an event", source })
 }
 
 /// Runs the program and pours what it writes.

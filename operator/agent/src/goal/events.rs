@@ -95,26 +95,26 @@ fn name(row: &Row) -> Result<(String, String), SqlError> {
     Ok((row.text("event_schema")?.unwrap_or_default(), row.text("event_name")?.unwrap_or_default()))
 }
 
-/// What lets those events of `databases` run that ran on the primary of this replica. Nothing on a primary: there they run.
+/// Lines that let those events of `databases` run that ran on the primary of this replica. Nothing on a primary: there they run.
 ///
 /// # Errors
 /// The server does not answer; or, inside, a name cannot be written in SQL.
 pub(crate) async fn of_a_replica(
     replica: &mut Connection,
     databases: &[String],
-) -> Result<Result<Vec<Statement>, QuoteError>, SqlError> {
+) -> Result<Result<String, QuoteError>, SqlError> {
     let rows = match replica.rows(statements::stored_events(), BRIEF).await {
         // It was never primary, nor was anybody else.
         Err(error) if error.meaning() == Meaning::Missing => Vec::new(),
         rows => rows?,
     };
     let listed = list(&rows)?;
-    let mut enabling = Vec::new();
+    let mut enabling = String::new();
     for row in &replica.rows(statements::sleeping_events(), BRIEF).await? {
         let event = name(row)?;
         if listed.contains(&event) && databases.contains(&event.0) {
-            match wake_up(row)? {
-                Ok(statements) => enabling.extend(statements),
+            match Sleeping::read(row)?.script() {
+                Ok(lines) => enabling += &lines,
                 Err(error) => return Ok(Err(error)),
             }
         }
@@ -127,8 +127,8 @@ async fn wake(pursuit: &Arc<Pursuit>, listed: &Events) -> Result<usize, GoalErro
     let mut count = 0;
     for row in &rows {
         if listed.contains(&name(row).map_err(GoalError::step)?) {
-            let wake = wake_up(row).map_err(GoalError::step)?;
-            let wake = wake.map_err(|source| GoalError::QuoteValue { what: "an event", source })?;
+            let event = Sleeping::read(row).map_err(GoalError::step)?;
+            let wake = event.wake().map_err(|source| GoalError::QuoteValue { what: "an event", source })?;
             write_in_turn(pursuit, wake).await?;
             count += 1;
         }
@@ -136,12 +136,31 @@ async fn wake(pursuit: &Arc<Pursuit>, listed: &Events) -> Result<usize, GoalErro
     Ok(count)
 }
 
-/// The event keeps its definer and its `sql_mode`: without this it would take over those of whoever enables it.
-fn wake_up(row: &Row) -> Result<Result<Vec<Statement>, QuoteError>, SqlError> {
-    let text = |column| row.text(column).map(Option::unwrap_or_default);
-    let (schema, name) = name(row)?;
-    let (definer, mode) = (text("definer")?, text("mode")?);
-    let (user, host) = definer.rsplit_once('@').unwrap_or((definer.as_str(), "%"));
-    let enable = || statements::enable_event(&schema, &name, (user, host));
-    Ok(statements::use_mode(&mode).and_then(|mode| Ok(vec![mode, enable()?])))
+/// An event that does not run here.
+struct Sleeping {
+    schema: String,
+    name: String,
+    mode: String,
+    user: String,
+    host: String,
+}
+
+/// It keeps its definer and its `sql_mode`: without this it would take over those of whoever enables it.
+impl Sleeping {
+    fn read(row: &Row) -> Result<Self, SqlError> {
+        let text = |column| row.text(column).map(Option::unwrap_or_default);
+        let (schema, name) = name(row)?;
+        let (definer, mode) = (text("definer")?, text("mode")?);
+        let (user, host) = definer.rsplit_once('@').unwrap_or((definer.as_str(), "%"));
+        Ok(Self { schema, name, mode, user: user.to_owned(), host: host.to_owned() })
+    }
+
+    fn wake(&self) -> Result<Vec<Statement>, QuoteError> {
+        let enable = statements::enable_event(&self.schema, &self.name, (&self.user, &self.host))?;
+        Ok(vec![statements::use_mode(&self.mode)?, enable])
+    }
+
+    fn script(&self) -> Result<String, QuoteError> {
+        statements::script_enabling_event(&self.schema, &self.name, &self.mode, (&self.user, &self.host))
+    }
 }

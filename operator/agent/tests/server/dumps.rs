@@ -180,6 +180,41 @@ async fn a29_no_setting_for_clients_hinders_the_loading_of_a_dump() {
     assert!(summary.verified && summary.compared.unwrap().tables == 5);
 }
 
+/// A dump is loaded later than it is made: what was to run by then is no reason to refuse the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn a29_an_event_whose_time_is_over_keeps_no_dump_from_being_loaded() {
+    let world = peopled(1).await;
+    let mut inside = sql::inside(&world.members[0]).await;
+    for event in [
+        "CREATE EVENT sh_op.`the ``one` ON SCHEDULE AT CURRENT_TIMESTAMP + INTERVAL 20 SECOND DO DELETE FROM sh_op.parts",
+        "CREATE EVENT sh_op.kept ON SCHEDULE AT CURRENT_TIMESTAMP + INTERVAL 20 SECOND ON COMPLETION PRESERVE DO SET @a = 1",
+    ] {
+        sql::run(&mut inside, event).await.unwrap();
+    }
+    let listed = "SELECT COUNT(*) FROM porpoise.events_state WHERE enabled LIKE '%the `one%' AND enabled LIKE '%kept%'";
+    until_number(&world, listed, 1).await;
+    world.level(1, 0).await;
+    let store = Server::new();
+    let pod = Job::new(&world, 1);
+    pod.give(&store.secrets());
+    stored(pod.run(&world, &unverified(dumping(job(&world, &store, &[1], None), &[]))).await);
+    let waiting = "SELECT COUNT(*) FROM information_schema.EVENTS WHERE EVENT_NAME = 'the `one'";
+    assert_eq!(sql::number(&mut inside, waiting).await, 1, "its time was over before it was dumped");
+    until_number(&world, waiting, 0).await;
+
+    let other = World::new(1);
+    other.running(0).await;
+    other.ordered(0, 0, import(&world, &store, &other, "a")).await;
+    begun(&other, "a").await;
+    other.promote(0, 1, 0).await;
+    let mut inside = sql::inside(&other.members[0]).await;
+    let runs = "SELECT GROUP_CONCAT(EVENT_NAME) FROM information_schema.EVENTS WHERE STATUS = 'ENABLED'";
+    assert!(sql::text(&mut inside, runs).await.contains("nightly"), "what runs later runs no more");
+    assert_eq!(sql::number(&mut inside, waiting).await, 0);
+    let left = "SELECT COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_NAME LIKE 'porpoise%'";
+    assert_eq!(sql::number(&mut inside, left).await, 0);
+}
+
 /// A view of a database that was left out: no server takes it. It is not called a backup, and if it is, the import says why not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a29_a_statement_that_fails_is_told_in_mysqls_words_and_another_dump_is_taken() {

@@ -52,3 +52,21 @@ pub fn enable_event(schema: &str, name: &str, (user, host): (&str, &str)) -> Res
     let (schema, name) = (quote::identifier(schema)?, quote::identifier(name)?);
     Ok(Statement::new("enable_event", format!("ALTER DEFINER = {definer} EVENT {schema}.{name} ENABLE")))
 }
+
+/// Lines for MySQL's own client that let an event run if it is there. One whose time is over by then was never made, or is gone,
+/// and no statement asks for that: a routine does, which goes again. `ALTER EVENT` cannot be prepared.
+pub fn script_enabling_event(
+    schema: &str,
+    name: &str,
+    mode: &str,
+    definer: (&str, &str),
+) -> Result<String, QuoteError> {
+    let routine = format!("{}.porpoise_enables_an_event", quote::identifier(schema)?);
+    let (mode, enable) = (use_mode(mode)?.sql, enable_event(schema, name, definer)?.sql);
+    // It does not exist, or its time is over.
+    let over = "1539, 1544, 1588, 1589";
+    Ok(format!(
+        "{mode};\nDELIMITER ;;\nCREATE PROCEDURE {routine}() BEGIN DECLARE CONTINUE HANDLER FOR {over} BEGIN END; {enable}; END;;\n\
+         DELIMITER ;\nCALL {routine}();\nDROP PROCEDURE {routine};\n"
+    ))
+}
