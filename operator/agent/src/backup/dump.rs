@@ -4,7 +4,7 @@
 //! asks for no lock that others would wait for, so the GTID set is that of the moment before: the dump holds all of it, and maybe
 //! a little more (ADR 0029).
 
-use super::donor;
+use super::{donor, grants};
 use crate::goal::events;
 use crate::logging;
 use crate::mysql::quote::QuoteError;
@@ -176,6 +176,8 @@ async fn accounts(scene: &Scene<'_>, there: &mut Connection) -> Result<Accounts,
     let asking = |source| scene.asking(source);
     let mut accounts = Accounts::default();
     there.run(statements::show_hashes_in_digits(), BRIEF).await.map_err(asking)?;
+    let void = grants::void(there).await.map_err(asking)?;
+    let void = void.map_err(|source| DumpError::QuoteName { what: "a table", source })?;
     for row in there.rows(statements::user_accounts(), BRIEF).await.map_err(asking)? {
         let text = |column| row.text(column).map(Option::unwrap_or_default);
         let (user, host) = (text("user").map_err(asking)?, text("host").map_err(asking)?);
@@ -187,7 +189,8 @@ async fn accounts(scene: &Scene<'_>, there: &mut Connection) -> Result<Accounts,
             accounts.made.push(format!("CREATE USER IF NOT EXISTS {made};\n"));
         }
         for row in there.rows(statements::show_grants(&account), BRIEF).await.map_err(asking)? {
-            accounts.granted.push(format!("{};\n", row.first_text().map_err(asking)?));
+            let left = void.taken_from(&row.first_text().map_err(asking)?);
+            accounts.granted.extend(left.map(|grant| format!("{grant};\n")));
         }
     }
     Ok(accounts)

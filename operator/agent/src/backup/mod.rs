@@ -12,6 +12,7 @@ mod donor;
 mod dump;
 mod dumped;
 mod error;
+mod grants;
 pub mod job;
 mod rehearse;
 mod replay;

@@ -170,7 +170,18 @@ async fn a29_single_databases_are_dumped_and_a_name_that_is_none_is_named() {
 async fn a29_no_setting_for_clients_hinders_the_loading_of_a_dump() {
     let world = peopled(0).await;
     let mut inside = sql::inside(&world.members[0]).await;
-    sql::run(&mut inside, "CREATE TABLE sh_op.keyless (word TEXT)").await.unwrap();
+    // Nor do grants on what is there no more.
+    for statement in [
+        "CREATE TABLE sh_op.keyless (word TEXT, gone INT)",
+        "CREATE TABLE sh_op.gone (id INT PRIMARY KEY)",
+        "GRANT SELECT ON sh_op.gone TO 'clerk'@'10.%'",
+        "GRANT SELECT (WORD, gone), UPDATE (gone) ON sh_op.keyless TO 'clerk'@'10.%'",
+        "GRANT SELECT ON porpoise.* TO 'clerk'@'10.%'",
+        "DROP TABLE sh_op.gone",
+        "ALTER TABLE sh_op.keyless DROP COLUMN gone",
+    ] {
+        sql::run(&mut inside, statement).await.unwrap();
+    }
     let store = Server::new();
     let pod = Job::new(&world, 0);
     pod.give(&store.secrets());

@@ -44,6 +44,24 @@ pub fn show_grants(account: &Quoted) -> Statement {
     Statement::new("show_grants", format!("SHOW GRANTS FOR {account}"))
 }
 
+/// What is granted although it is there no more: MySQL keeps such grants when a table goes, and takes none of them.
+pub fn grants_on_nothing() -> Statement {
+    let table = "there.TABLE_SCHEMA = granted.Db AND there.TABLE_NAME = granted.Table_name";
+    // `id` and `ID` are one column.
+    let any_case = |name: &str| format!("CONVERT({name} USING utf8mb4) COLLATE utf8mb4_0900_as_ci");
+    let column = format!("{} = {}", any_case("there.COLUMN_NAME"), any_case("granted.Column_name"));
+    Statement::new(
+        "grants_on_nothing",
+        format!(
+            "SELECT Db AS db, Table_name AS name, NULL AS col FROM mysql.tables_priv AS granted WHERE NOT EXISTS \
+             (SELECT * FROM information_schema.TABLES AS there WHERE {table}) UNION \
+             SELECT Db, Table_name, granted.Column_name FROM mysql.columns_priv AS granted \
+             JOIN information_schema.TABLES AS there ON {table} WHERE NOT EXISTS \
+             (SELECT * FROM information_schema.COLUMNS AS there WHERE {table} AND {column})"
+        ),
+    )
+}
+
 /// An account of any name: anonymous ones have none.
 pub fn any_account(user: &str, host: &str) -> Result<Quoted, QuoteError> {
     if user.is_empty() { quote::anonymous(host) } else { quote::account(user, host) }
