@@ -87,6 +87,11 @@ impl DumpError {
     pub fn is_for_good(&self) -> bool {
         matches!(self, Self::FindDatabase { .. } | Self::QuoteName { .. })
     }
+
+    /// Whether another member may have what this one lacks: one that is behind does not know a new database yet.
+    pub fn is_of_one_member(&self) -> bool {
+        matches!(self, Self::FindDatabase { .. })
+    }
 }
 
 /// What was dumped.

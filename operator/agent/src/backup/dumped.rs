@@ -63,14 +63,21 @@ async fn from_best<'a>(
         let before = if compare { donor::place(settings, donor).await } else { None };
         match from(settings, reaper, vault, wish, (donor, scope)).await {
             Ok((uploaded, dumped)) => return Ok((uploaded, dumped, Source { donor, before })),
-            Err(error) if error.is_for_good() => return Err(error),
+            Err(error) if error.is_for_good() && !is_of_one_member(&error) => return Err(error),
             Err(error) => {
                 tracing::warn!(donor = donor.instance, error = logging::chain(&error), "dump failed");
-                last = error;
+                // What a member lacks is missing for good only if all of them said so.
+                if !error.is_for_good() || matches!(last, BackupError::FindDonor) {
+                    last = error;
+                }
             }
         }
     }
     Err(last)
+}
+
+fn is_of_one_member(error: &BackupError) -> bool {
+    matches!(error, BackupError::DumpMember { source } if source.is_of_one_member())
 }
 
 /// The text goes to the store as it comes: nothing of it is kept here.

@@ -6,7 +6,7 @@ use crate::beginning::{begin, begun};
 use crate::sql;
 use crate::store::{ACCESS, SECRET, Server};
 use crate::world::{APP_PASSWORD, LONG, PASSWORDS, World};
-use porpoise_core::backup::{BackupJob, DumpScope, JobReport, RestoreSource};
+use porpoise_core::backup::{BackupJob, Donor, DumpScope, JobReport, RestoreSource};
 use porpoise_core::beginning::Origin;
 use porpoise_core::gtid::GtidSet;
 use porpoise_core::protocol::{Action, MemberState};
@@ -149,6 +149,13 @@ async fn a29_single_databases_are_dumped_and_a_name_that_is_none_is_named() {
         "{reason}"
     );
     assert_eq!(store.objects(&location(&world, &store).path), Vec::<String>::new());
+    // Another member may have it that does not answer now.
+    let mut more = wish(&["--nope"]);
+    if let BackupJob::Store { donors, .. } = &mut more {
+        donors.push(Donor { instance: "shop-1".to_owned(), host: "127.255.255.1".to_owned() });
+    }
+    let report = pod.run(&world, &more).await;
+    assert!(matches!(&report, JobReport::Failed { for_good: false, .. }), "{report:?}");
     let summary = stored(pod.run(&world, &wish(&["o-ther`s"])).await);
     assert_eq!(summary.compared.unwrap().tables, 1);
 
