@@ -9,6 +9,7 @@ mod pause;
 pub mod program;
 pub mod reap;
 pub mod script;
+mod secret_file;
 mod settings;
 mod socket;
 pub mod staging;

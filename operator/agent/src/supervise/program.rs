@@ -3,13 +3,12 @@
 //! They get their password in a file that nobody else may read, never on the command line.
 
 use super::reap::{Child, Reaper};
-use crate::files;
+use super::secret_file::SecretFile;
 use crate::settings::Settings;
 use nix::sys::signal::Signal;
 use std::ffi::OsString;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ChildStderr, Command};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -99,7 +98,8 @@ pub struct Program {
     stdin: Option<ChildStdin>,
     stdout: Option<ChildStdout>,
     words: JoinHandle<String>,
-    options: PathBuf,
+    /// It reads them when it likes.
+    _options: SecretFile,
 }
 
 impl Program {
@@ -111,13 +111,12 @@ impl Program {
         arguments: &[OsString],
         open: Open,
     ) -> Result<Self, ProgramError> {
-        let options = settings.run_path.join(format!("{name}.cnf"));
-        files::write_private(&options, &option_file(login))
+        let options = SecretFile::write(settings.run_path.join(format!("{name}.cnf")), &option_file(login))
             .map_err(|source| ProgramError::WriteOptions { program: name, source })?;
         let directory = settings.client_programs.as_deref().unwrap_or(Path::new(""));
         let mut command = Command::new(directory.join(name));
         let mut first = OsString::from("--defaults-file=");
-        first.push(&options);
+        first.push(options.path());
         command.arg(first).args(arguments);
         let starting = |source| ProgramError::StartProgram { program: name, source };
         let Child { pid, exit, stdin, stdout, stderr } = match open {
@@ -128,7 +127,7 @@ impl Program {
         let stdin = stdin.map(ChildStdin::from_std).transpose().map_err(starting)?;
         let stdout = stdout.map(ChildStdout::from_std).transpose().map_err(starting)?;
         let words = tokio::spawn(words(stderr));
-        Ok(Self { name, reaper: reaper.clone(), pid, exit, stdin, stdout, words, options })
+        Ok(Self { name, reaper: reaper.clone(), pid, exit, stdin, stdout, words, _options: options })
     }
 
     /// Adds to `buffer` what comes next, as far as its room goes. False: that was all.
@@ -173,9 +172,6 @@ impl Drop for Program {
         // Nothing happens if it has ended.
         self.reaper.signal(self.pid, Signal::SIGKILL);
         self.words.abort();
-        if let Err(error) = fs::remove_file(&self.options) {
-            tracing::warn!(path = %self.options.display(), %error, "a file with a password is left behind");
-        }
     }
 }
 

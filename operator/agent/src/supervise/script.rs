@@ -1,46 +1,27 @@
 //! SQL that mysqld runs before anybody gets in, in a file: there are passwords in it.
 
 use super::initialize::InitializeError;
-use crate::files;
-use crate::logging;
+use super::secret_file::SecretFile;
 use crate::settings::Settings;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Such a file. It is gone when this is dropped.
-pub struct Script {
-    path: PathBuf,
-    is_gone: bool,
-}
+pub struct Script(SecretFile);
 
 impl Script {
     /// Writes `text` for nobody else to read.
     pub fn write(settings: &Settings, name: &str, text: &str) -> Result<Self, InitializeError> {
-        let path = settings.run_path.join(name);
-        files::write_private(&path, text).map_err(|source| InitializeError::WriteScript { source })?;
-        Ok(Self { path, is_gone: false })
+        let file = SecretFile::write(settings.run_path.join(name), text);
+        file.map(Self).map_err(|source| InitializeError::WriteScript { source })
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.0.path()
     }
 
     /// Removes it, for those to whom it matters whether that worked.
-    pub fn remove(mut self) -> Result<(), InitializeError> {
-        self.is_gone = true;
-        fs::remove_file(&self.path).map_err(|source| InitializeError::WriteScript { source })
-    }
-}
-
-impl Drop for Script {
-    fn drop(&mut self) {
-        if self.is_gone {
-            return;
-        }
-        if let Err(error) = fs::remove_file(&self.path) {
-            let error = logging::chain(&error);
-            tracing::warn!(path = %self.path.display(), error, "a script with a password is left behind");
-        }
+    pub fn remove(self) -> Result<(), InitializeError> {
+        self.0.remove().map_err(|source| InitializeError::WriteScript { source })
     }
 }
