@@ -50,8 +50,21 @@ pub enum LoadError {
 impl LoadError {
     /// Whether a statement failed: the same dump fails again.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::RunProgram { source: ProgramError::EndProgram { words, .. } } if words.contains("ERROR "))
+        let Self::RunProgram { source: ProgramError::EndProgram { words, .. } } = self else { return false };
+        error_number(words).is_some_and(|number| !is_of_the_server(number))
     }
+}
+
+/// The number of the error that MySQL's client ended with.
+fn error_number(words: &str) -> Option<u32> {
+    let (_, rest) = words.split_once("ERROR ")?;
+    rest.split(|character: char| !character.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// Whether an error says something of the server or of the way to it, and nothing of the statement: the client's own; a full
+/// disk, a full table, a storage engine that fails, no memory, and a server that is being stopped.
+fn is_of_the_server(number: u32) -> bool {
+    matches!(number, 2000..=2999 | 1021 | 1030 | 1037 | 1038 | 1041 | 1053 | 1114)
 }
 
 /// Runs all that comes, as root, who was let in with the agent's password. `agent` is a connection of the agent's.
@@ -100,4 +113,25 @@ fn arguments(server: &Staging) -> Vec<OsString> {
     let fixed = ["--protocol=SOCKET", "--batch", "--binary-mode", "--default-character-set=utf8mb4"];
     let fixed = fixed.into_iter().chain(["--max-allowed-packet=1G", "--local-infile=0", "--skip-reconnect"]);
     std::iter::once(socket).chain(fixed.map(OsString::from)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a29_a_server_that_breaks_says_nothing_of_the_dump() {
+        let is_refusal = |words: &str| {
+            let (how, words) = ("exited with status 1".to_owned(), words.to_owned());
+            let source = ProgramError::EndProgram { program: PROGRAM, how, words };
+            LoadError::RunProgram { source }.is_refusal()
+        };
+        for number in [1049, 1064, 1146, 1539] {
+            assert!(is_refusal(&format!(": ERROR {number} (42000) at line 7: it is wrong")), "{number}");
+        }
+        for number in [2002, 2006, 2013, 1030, 1114] {
+            assert!(!is_refusal(&format!(": ERROR {number} (HY000) at line 7: it is full")), "{number}");
+        }
+        assert!(!is_refusal(": killed"));
+    }
 }
