@@ -75,6 +75,7 @@ pub fn backup_seen(backup: &MySQLBackup) -> BackupSeen {
         created: metadata.creation_timestamp.as_ref().map(|time| time.0),
         origin: BackupOrigin::of_label(origin.map(String::as_str)),
         method: backup.spec.method,
+        partial: !backup.spec.databases.is_empty(),
         phase: status.and_then(|status| status.phase),
         completed: status.and_then(|status| status.completed_at.as_ref()).map(|time| time.0),
         verified: status.is_some_and(|status| status.verified == Some(true)),

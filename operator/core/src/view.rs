@@ -56,6 +56,8 @@ pub struct BackupSeen {
     pub origin: BackupOrigin,
     /// How it is made.
     pub method: BackupMethod,
+    /// It holds the databases that it names, and no others.
+    pub partial: bool,
     /// How it stands.
     pub phase: Option<BackupPhase>,
     /// When it was over.

@@ -24,7 +24,7 @@ pub(super) fn plan(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) {
     let before = plan.status.backup.take().unwrap_or_default();
     let Some(spec) = &cluster.spec.backup else { return };
     let completed =
-        |backup: &BackupSeen| backup.completed.filter(|_| is_good(backup) && backup.damage.is_none());
+        |backup: &BackupSeen| backup.completed.filter(|_| is_whole(backup) && backup.damage.is_none());
     let newest = |wanted: fn(&BackupSeen) -> bool| {
         view.backups.values().filter(|backup| wanted(backup)).filter_map(completed).max().map(Time)
     };
@@ -47,6 +47,11 @@ pub(super) fn plan(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) {
 /// Complete, and to stay.
 pub(super) fn is_good(backup: &BackupSeen) -> bool {
     backup.phase == Some(BackupPhase::Succeeded) && !backup.deleting
+}
+
+/// The same, and of all that the cluster holds: single databases are no answer to who lost the cluster.
+pub(super) fn is_whole(backup: &BackupSeen) -> bool {
+    is_good(backup) && !backup.partial
 }
 
 /// One backup for every new request. It is taken care of when it is seen, not when it was asked for.
@@ -97,7 +102,7 @@ fn by_schedule(
     }
     let owed = past(&before.due_since).or(due).filter(|_| !cluster.spec.hibernated);
     let has_answered = |owed: &Timestamp| {
-        let whole = view.backups.values().filter(|backup| is_good(backup) && backup.damage.is_none());
+        let whole = view.backups.values().filter(|backup| is_whole(backup) && backup.damage.is_none());
         whole.filter(|backup| !is_to_come(backup, view)).any(|backup| backup.completed >= Some(*owed))
     };
     status.due_since = owed.filter(|owed| !has_answered(owed)).map(Time);
@@ -141,7 +146,7 @@ fn verify(
         let is_asked = |backup: &BackupSeen| backup.verify_due == Some(due);
         let history = line::recorded_history(&view.object);
         let is_ours = |backup: &BackupSeen| backup.cluster.as_ref() == Some(&history);
-        let stored = newest_first(view, |backup| is_good(backup) && is_ours(backup));
+        let stored = newest_first(view, |backup| is_whole(backup) && is_ours(backup));
         if view.backups.values().any(is_asked) {
             last = due;
         } else if let Some((name, backup)) = stored.first() {
@@ -199,8 +204,9 @@ pub(super) fn fact(cluster: &Cluster, view: &ClusterView) -> Option<News> {
     let news = |status: Truth, reason, message: String| {
         Some(News::new(ConditionType::BackupReady, status, reason, message))
     };
-    let stuck = view.backups.iter().find(|(_, one)| one.phase == Some(BackupPhase::Pending) && !one.deleting);
-    let over = |backup: &BackupSeen| backup.phase.is_some_and(BackupPhase::is_over) && !backup.deleting;
+    let counts = |backup: &BackupSeen| !backup.deleting && !backup.partial;
+    let stuck = view.backups.iter().find(|(_, one)| one.phase == Some(BackupPhase::Pending) && counts(one));
+    let over = |backup: &BackupSeen| backup.phase.is_some_and(BackupPhase::is_over) && counts(backup);
     match (newest_first(view, over).first(), stuck) {
         (Some((name, last)), _) if last.phase == Some(BackupPhase::Failed) => {
             news(Truth::False, "LastFailed", format!("{name} failed: {}", last.message))

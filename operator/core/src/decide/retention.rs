@@ -1,7 +1,7 @@
 //! Which backups are kept, and which of several is the newest, whatever the clocks showed when they were made.
 
 use super::archive::held;
-use super::backups::is_good;
+use super::backups::{is_good, is_whole};
 use crate::event;
 use crate::gtid::GtidSet;
 use crate::line;
@@ -36,7 +36,7 @@ struct Dated<'a> {
 pub(super) fn retire(spec: &Backup, view: &ClusterView, plan: &mut Plan) {
     let keep = usize::try_from(spec.retention.keep_last).unwrap_or(1).max(1);
     let newest_verified = [BackupMethod::Physical, BackupMethod::Logical].map(|method| {
-        let of_method = |backup: &BackupSeen| is_good(backup) && backup.verified && backup.method == method;
+        let of_method = |backup: &BackupSeen| is_whole(backup) && backup.verified && backup.method == method;
         newest_first(view, of_method).first().map(|(name, _)| (*name).clone())
     });
     let good = dated(view, |backup| backup.origin == BackupOrigin::Schedule && is_good(backup));

@@ -61,6 +61,40 @@ fn a29_no_dump_replaces_the_last_physical_backup() {
     assert_eq!(retired, ["dump-old", "files-old"]);
 }
 
+/// Dumps of single databases come by hand, as often as somebody likes.
+#[test]
+fn a29_single_databases_are_no_backup_of_the_cluster() {
+    let mut view = view();
+    let spec = view.object.spec.backup.as_mut().unwrap();
+    spec.schedule = Some("0 3 * * *".to_owned());
+    spec.verify = serde_json::from_value(json!({"mode": "Schedule", "schedule": "0 5 * * *"})).unwrap();
+    view.object.status = Some(decided(&view).status);
+    view.now = "2026-11-22T06:00:00Z".parse().unwrap();
+    let history = crate::line::recorded_history(&view.object);
+    let ours = |partial: bool, day: u8| BackupSeen {
+        partial,
+        origin: if partial { BackupOrigin::Hand } else { BackupOrigin::Schedule },
+        cluster: Some(history.clone()),
+        ..seen(BackupMethod::Logical, day)
+    };
+    view.backups.insert("one-database".to_owned(), ours(true, 22));
+    let ready = |plan: &Plan| {
+        let ready = plan.status.conditions.iter().find(|one| one.type_ == "BackupReady");
+        ready.map(|one| one.reason.clone()).unwrap()
+    };
+    let plan = decided(&view);
+    let status = plan.status.backup.clone().unwrap();
+    assert_eq!((status.last_success, status.last_verified), (None, None));
+    assert!(status.due_since.is_some() && plan.verifications.is_empty() && ready(&plan) == "NoneYet");
+
+    view.backups.insert("whole".to_owned(), ours(false, 21));
+    view.backups.insert("new".to_owned(), BackupSeen { verified: false, ..ours(false, 22) });
+    let plan = decided(&view);
+    assert!(plan.retired_backups.is_empty(), "the newest that is verified goes: {:?}", plan.retired_backups);
+    assert_eq!(plan.verifications.first().unwrap().backup, "new");
+    assert!(plan.status.backup.as_ref().unwrap().due_since.is_none() && ready(&plan) == "LastSucceeded");
+}
+
 #[test]
 fn a29_no_update_stands_on_a_dump() {
     let view = view();

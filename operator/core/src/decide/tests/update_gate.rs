@@ -62,6 +62,7 @@ fn seen(view: &ClusterView, phase: BackupPhase, minutes_ago: i64) -> BackupSeen 
         phase: Some(phase),
         completed: phase.is_over().then_some(then),
         method: BackupMethod::Physical,
+        partial: false,
         verify_due: None,
         damage: None,
         verified: phase == BackupPhase::Succeeded,
