@@ -10,7 +10,7 @@ use super::copy::Source;
 use super::donor;
 use super::written::{self, Place, Table, Written};
 use crate::logging;
-use crate::mysql::{Connection, Door, SqlError, statements};
+use crate::mysql::{Connection, Door, SqlError, Statement, statements};
 use crate::settings::Settings;
 use porpoise_core::backup::{Compared, Donor};
 use sha2::{Digest as _, Sha256};
@@ -44,15 +44,15 @@ pub(super) struct Readings {
     sums: BTreeMap<Table, Sum>,
 }
 
-/// Reads the tables at the donor. Nothing if that is not possible: it is no reason to have no backup.
+/// Reads these columns of tables at the donor. Nothing if that is not possible: it is no reason to have no backup.
 pub(super) async fn read(
     settings: &Settings,
-    copy: &mut Connection,
+    (copy, columns): (&mut Connection, Statement),
     source: &Source<'_>,
 ) -> Option<Readings> {
     let donor = source.donor;
     let from = source.before.clone()?;
-    match timeout(ALL + BRIEF, attempt(settings, copy, donor, from)).await {
+    match timeout(ALL + BRIEF, attempt(settings, (copy, columns), donor, from)).await {
         Ok(Ok(readings)) => Some(readings),
         Ok(Err(error)) => {
             let error = logging::chain(&error);
@@ -68,11 +68,11 @@ pub(super) async fn read(
 
 async fn attempt(
     settings: &Settings,
-    copy: &mut Connection,
+    (copy, wanted): (&mut Connection, Statement),
     donor: &Donor,
     from: Place,
 ) -> Result<Readings, SqlError> {
-    let columns = columns(copy).await?;
+    let columns = columns(copy, wanted).await?;
     let way = donor::door(settings, donor).await?;
     let mut there = way.open().await?;
     let end = Instant::now() + ALL;
@@ -92,9 +92,9 @@ async fn attempt(
     Ok(Readings { donor: donor.instance.clone(), door: way, from, columns, sums })
 }
 
-async fn columns(copy: &mut Connection) -> Result<BTreeMap<Table, Vec<String>>, SqlError> {
+async fn columns(copy: &mut Connection, wanted: Statement) -> Result<BTreeMap<Table, Vec<String>>, SqlError> {
     let mut found: BTreeMap<Table, Vec<String>> = BTreeMap::new();
-    for row in copy.rows(statements::columns_of_tables(), BRIEF).await? {
+    for row in copy.rows(wanted, BRIEF).await? {
         let text = |column| row.text(column).map(Option::unwrap_or_default);
         let table = (text("table_schema")?, text("table_name")?);
         found.entry(table).or_default().push(text("column_name")?);

@@ -7,6 +7,7 @@ use super::dump::{self, Dumped};
 use super::{BackupError, Wish, brief, compare, donor, earlier};
 use crate::load;
 use crate::logging;
+use crate::mysql::statements;
 use crate::settings::Settings;
 use crate::supervise::initialize;
 use crate::supervise::reap::Reaper;
@@ -135,7 +136,10 @@ async fn try_out(
     let loaded = load::into(settings, reaper, &server, &mut agent, coming).await;
     loaded.map_err(|source| BackupError::LoadDump { source })?;
     let readings = match source {
-        Some(source) => compare::read(settings, &mut agent, source).await,
+        Some(source) => {
+            let columns = statements::columns_of_dumped_tables();
+            compare::read(settings, (&mut agent, columns), source).await
+        }
         None => None,
     };
     let found = check::all(&mut agent).await?;

@@ -186,6 +186,9 @@ async fn a29_no_setting_for_clients_hinders_the_loading_of_a_dump() {
         "GRANT SELECT ON porpoise.* TO 'clerk'@'10.%'",
         "DROP TABLE sh_op.gone",
         "ALTER TABLE sh_op.keyless DROP COLUMN gone",
+        // What prints in another way once it was loaded is no damage.
+        "ALTER TABLE sh_op.keyless ADD facts JSON, ADD about FLOAT, ADD twice DOUBLE AS (about * 2)",
+        "INSERT INTO sh_op.keyless (word, facts, about) VALUES ('a', JSON_OBJECT('n', CAST(1.10 AS DECIMAL(5, 2))), 16777216)",
     ] {
         sql::run(&mut inside, statement).await.unwrap();
     }

@@ -12,15 +12,23 @@ pub fn binlog_place() -> Statement {
 
 /// Tables of the users, column by column. Those of the server differ from server to server.
 pub fn columns_of_tables() -> Statement {
-    Statement::new(
-        "columns_of_tables",
-        format!(
-            "SELECT TABLE_SCHEMA AS table_schema, TABLE_NAME AS table_name, COLUMN_NAME AS column_name \
-             FROM information_schema.COLUMNS JOIN information_schema.TABLES USING (TABLE_SCHEMA, TABLE_NAME) \
-             WHERE TABLE_TYPE = 'BASE TABLE' AND ENGINE = 'InnoDB' AND TABLE_SCHEMA NOT IN \
-             ('mysql', 'sys', 'performance_schema', 'information_schema', '{PRIVATE_SCHEMA}') \
-             ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"
-        ),
+    Statement::new("columns_of_tables", columns_that("TRUE"))
+}
+
+/// Those that a dump brings back byte by byte. JSON, and what is reckoned from other columns, may be printed in another way when
+/// it is made anew.
+pub fn columns_of_dumped_tables() -> Statement {
+    let wanted = "DATA_TYPE <> 'json' AND GENERATION_EXPRESSION = ''";
+    Statement::new("columns_of_dumped_tables", columns_that(wanted))
+}
+
+fn columns_that(wanted: &str) -> String {
+    format!(
+        "SELECT TABLE_SCHEMA AS table_schema, TABLE_NAME AS table_name, COLUMN_NAME AS column_name \
+         FROM information_schema.COLUMNS JOIN information_schema.TABLES USING (TABLE_SCHEMA, TABLE_NAME) \
+         WHERE TABLE_TYPE = 'BASE TABLE' AND ENGINE = 'InnoDB' AND {wanted} AND TABLE_SCHEMA NOT IN \
+         ('mysql', 'sys', 'performance_schema', 'information_schema', '{PRIVATE_SCHEMA}') \
+         ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"
     )
 }
 
