@@ -11,7 +11,6 @@ use crate::view::{BackupOrigin, BackupSeen, ClusterView};
 use jiff::{SignedDuration, Timestamp};
 use porpoise_crds::{Backup, BackupMethod, BackupPhase};
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 
 /// Failed backups of the schedule that are kept, for whoever asks why.
 const FAILED_KEPT: usize = 3;
@@ -31,14 +30,10 @@ struct Dated<'a> {
     transactions: u64,
 }
 
-/// Backups of the schedule beyond what is kept. The newest verified one of each method stays, whoever made it: a dump is no
-/// answer for the files that a point in time is reached from, and files are none for another release.
+/// Backups of the schedule beyond what is kept. The newest verified ones stay, whoever made them.
 pub(super) fn retire(spec: &Backup, view: &ClusterView, plan: &mut Plan) {
     let keep = usize::try_from(spec.retention.keep_last).unwrap_or(1).max(1);
-    let newest_verified = [BackupMethod::Physical, BackupMethod::Logical].map(|method| {
-        let of_method = |backup: &BackupSeen| is_whole(backup) && backup.verified && backup.method == method;
-        newest_first(view, of_method).first().map(|(name, _)| (*name).clone())
-    });
+    let newest_verified = newest_verified(view);
     let good = dated(view, |backup| backup.origin == BackupOrigin::Schedule && is_good(backup));
     let failed = newest_first(view, |backup| {
         backup.origin == BackupOrigin::Schedule
@@ -48,7 +43,7 @@ pub(super) fn retire(spec: &Backup, view: &ClusterView, plan: &mut Plan) {
     let recent = within_window(spec, view, &good);
     let staying = wanted(&good, keep).max(recent);
     let good = good.into_iter().skip(staying).map(|one| (one.name, one.backup));
-    let good = good.filter(|(name, _)| !newest_verified.iter().flatten().any(|newest| newest == *name));
+    let good = good.filter(|(name, _)| !newest_verified.contains(name));
     let kept = match &spec.retention.window {
         Some(window) => format!("{keep}, window is {window}"),
         None => keep.to_string(),
@@ -70,6 +65,20 @@ fn is_to_be_restored(view: &ClusterView, name: &str, backup: &BackupSeen) -> boo
         let is_named = wanted.restore.backup_ref.as_ref().is_some_and(|reference| reference.name == name);
         is_named || (wanted.restore.location.is_some() && wanted.restore.location == backup.location)
     })
+}
+
+/// The newest verified backup of each method and of each line of data: a dump is no answer for the files that a point in time
+/// is reached from, files are none for another release, and what was restored holds nothing of what was left behind.
+fn newest_verified(view: &ClusterView) -> Vec<&String> {
+    let mut found: Vec<Named<'_>> = Vec::new();
+    for (name, backup) in newest_first(view, |backup| is_whole(backup) && backup.verified) {
+        let is_alike =
+            |(_, newer): &Named<'_>| newer.method == backup.method && newer.cluster == backup.cluster;
+        if !found.iter().any(is_alike) {
+            found.push((name, backup));
+        }
+    }
+    found.into_iter().map(|(name, _)| name).collect()
 }
 
 /// How many of them, newest first, it takes for so many that are not known to be damaged.
@@ -109,40 +118,50 @@ pub(super) fn newest_first(view: &ClusterView, wanted: impl Fn(&BackupSeen) -> b
 }
 
 fn dated(view: &ClusterView, wanted: impl Fn(&BackupSeen) -> bool) -> Vec<Dated<'_>> {
-    let found: Vec<Named<'_>> = view.backups.iter().filter(|(_, backup)| wanted(backup)).collect();
-    let mut by_content = by_content(&found);
-    let mut dated = Vec::new();
-    for (name, backup) in found {
-        let by_time = Dated { name, backup, moment: backup.completed, transactions: 0 };
-        dated.push(by_content.remove(name).unwrap_or(by_time));
-    }
+    let found = view.backups.iter().filter(|(_, backup)| wanted(backup));
+    let found = found.map(|(name, backup)| {
+        let moment = moment(backup, view.now);
+        Dated { name, backup, moment, transactions: 0 }
+    });
+    let mut dated = by_content(found.collect());
     dated.sort_by_key(|one| Reverse((one.moment, one.transactions, one.backup.created, one.name.as_str())));
     dated
 }
 
+/// When it was complete. What is still to come is no time for that: then the API server's clock counts, which dated its object.
+fn moment(backup: &BackupSeen, now: Timestamp) -> Option<Timestamp> {
+    let completed = backup.completed?;
+    if completed > now { backup.created.or(Some(completed)) } else { Some(completed) }
+}
+
 /// A backup that holds all that another one of its cluster holds is not older, whatever the clocks said when they were made: it
 /// counts as complete no earlier than the other one.
-fn by_content<'a>(found: &[Named<'a>]) -> BTreeMap<&'a String, Dated<'a>> {
-    let mut known: Vec<(GtidSet, Dated<'a>)> = Vec::new();
-    for (name, backup) in found {
-        if let Some(set) = held(backup).filter(|_| backup.cluster.is_some()) {
-            let transactions = set.count();
-            known.push((set, Dated { name, backup, moment: backup.completed, transactions }));
+fn by_content(found: Vec<Dated<'_>>) -> Vec<Dated<'_>> {
+    let (mut known, mut dated) = (Vec::new(), Vec::new());
+    for one in found {
+        match held(one.backup).filter(|_| one.backup.cluster.is_some() && one.moment.is_some()) {
+            Some(set) => known.push((set.count(), set, one)),
+            None => dated.push(one),
         }
     }
-    known.sort_by_key(|(_, one)| one.transactions);
-    // Of those so far, the ones that no other one holds: hardly ever more than one.
-    let mut largest: Vec<(GtidSet, Dated<'a>)> = Vec::new();
-    let mut dated = BTreeMap::new();
-    for (set, mut one) in known {
-        let holds = |(other, of): &(GtidSet, Dated<'a>)| {
-            of.backup.cluster == one.backup.cluster && set.contains(other)
-        };
-        let latest = largest.iter().filter(|other| holds(other)).filter_map(|(_, of)| of.moment).max();
-        largest.retain(|other| !holds(other));
-        one.moment = one.moment.map(|moment| latest.map_or(moment, |latest| latest.max(moment)));
-        dated.insert(one.name, one);
-        largest.push((set, one));
+    known.sort_by_key(|(transactions, ..)| *transactions);
+    let mut before: Vec<(GtidSet, Dated<'_>)> = Vec::new();
+    // Of those, the ones that no other one holds: hardly ever more than one. Who holds them holds all.
+    let mut largest: Vec<usize> = Vec::new();
+    for (transactions, set, one) in known {
+        let is_kin =
+            |index: &usize| before.get(*index).is_some_and(|(_, of)| of.backup.cluster == one.backup.cluster);
+        let holds =
+            |index: &usize| is_kin(index) && before.get(*index).is_some_and(|(other, _)| set.contains(other));
+        let holds_all = largest.iter().filter(|index| is_kin(index)).all(holds);
+        let others = if holds_all { largest.clone() } else { (0..before.len()).collect() };
+        let moments =
+            others.iter().filter(|index| holds(index)).filter_map(|index| before.get(*index)?.1.moment);
+        let moment = one.moment.max(moments.max());
+        largest.retain(|index| !holds(index));
+        largest.push(before.len());
+        before.push((set, Dated { moment, transactions, ..one }));
     }
+    dated.extend(before.into_iter().map(|(_, one)| one));
     dated
 }

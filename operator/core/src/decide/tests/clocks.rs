@@ -139,6 +139,41 @@ fn a29_what_a_backup_holds_says_which_is_newer_before_any_clock_does() {
     }
 }
 
+/// It holds what the first one does, which a third one holds as well: two lines of writes from one beginning.
+#[test]
+fn a29_a_backup_is_no_older_than_any_that_it_holds() {
+    let mut seen = view("2026-11-21T12:00:00Z", &json!({"retention": {"keepLast": 1}}));
+    let backups = [
+        (17, "2026-11-20T03:10:00Z", 50),
+        (18, "2026-11-18T03:10:00Z", 60),
+        (19, "2026-11-10T03:10:00Z", 50),
+    ];
+    holding(&mut seen, &backups);
+    let other = "c1d2e3f4-e585-11f1-8f73-02fc00000002";
+    seen.backups.get_mut(&daily(19)).unwrap().gtid_set = Some(format!("{SERVER}:1-50,{other}:1-20"));
+    assert_eq!(retired(&decided(&seen)), [daily(18), daily(17)]);
+}
+
+/// Nobody knows what is newer by content: the API server's clock dates the object of one that is complete in what is to come.
+#[test]
+fn a29_a_completion_that_is_still_to_come_makes_no_backup_the_newest() {
+    let mut seen = view("2026-11-21T12:00:00Z", &json!({"retention": {"keepLast": 1}}));
+    seen.backups.insert(daily(20), BackupSeen { completed: Some(at("2026-11-25T03:10:00Z")), ..good(20) });
+    seen.backups.insert(daily(21), good(21));
+    assert_eq!(retired(&decided(&seen)), [daily(20)]);
+}
+
+/// A restore leaves a line of data behind. What is newer in the one is no answer for what is in the other.
+#[test]
+fn a29_the_newest_verified_backup_of_each_line_of_data_stays() {
+    let mut seen = view("2026-11-21T12:00:00Z", &json!({"retention": {"keepLast": 1}}));
+    for (day, cluster) in [(17, "former"), (18, "former"), (19, "present"), (20, "present")] {
+        let cluster = Some(cluster.to_owned());
+        seen.backups.insert(daily(day), BackupSeen { cluster, ..good(day) });
+    }
+    assert_eq!(retired(&decided(&seen)), [daily(19), daily(17)]);
+}
+
 /// One whose clock was behind is no reason to take those before it for older than the window.
 #[test]
 fn a29_a_backup_by_a_slow_clock_ends_no_window() {
