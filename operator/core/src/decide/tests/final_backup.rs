@@ -283,8 +283,8 @@ fn a12_a_paused_or_invalid_cluster_waits_without_orders() {
     paused.object.spec.paused = true;
     let mut invalid = leaving();
     invalid.object.spec.instances = 99;
-    for view in [paused, invalid] {
-        let plan = decided(&view);
+    for view in [&paused, &invalid] {
+        let plan = decided(view);
         assert!(plan.record.is_none() && plan.orders.is_empty());
         assert_eq!((plan.backups.len(), plan.status.phase), (1, Some(Phase::Deleting)));
     }
