@@ -184,7 +184,7 @@ async fn a_later_format_is_refused() {
     let stored = Stored::new(None).await;
     stored.edit(|manifest| *manifest = serde_json::json!({"format": 3, "chunks": {"in": "another way"}}));
     let error = stored.error().await;
-    assert!(matches!(error, VaultError::NewerFormat { found: 2, .. }), "{error}");
+    assert!(matches!(error, VaultError::NewerFormat { found: 3, .. }), "{error}");
     assert!(error.to_string().contains("upgrade the operator"), "{error}");
     let from = tempfile::tempdir().unwrap();
     let error = stored.server.vault().store(FOLDER, from.path(), &cargo(None)).await.unwrap_err();

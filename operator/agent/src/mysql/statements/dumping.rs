@@ -53,9 +53,9 @@ pub fn grants_on_nothing() -> Statement {
     Statement::new(
         "grants_on_nothing",
         format!(
-            "SELECT Db AS db, Table_name AS name, NULL AS col FROM mysql.tables_priv AS granted WHERE NOT EXISTS \
+            "SELECT granted.Db AS db, granted.Table_name AS name, NULL AS col FROM mysql.tables_priv AS granted WHERE NOT EXISTS \
              (SELECT * FROM information_schema.TABLES AS there WHERE {table}) UNION \
-             SELECT Db, Table_name, granted.Column_name FROM mysql.columns_priv AS granted \
+             SELECT granted.Db, granted.Table_name, granted.Column_name FROM mysql.columns_priv AS granted \
              JOIN information_schema.TABLES AS there ON {table} WHERE NOT EXISTS \
              (SELECT * FROM information_schema.COLUMNS AS there WHERE {table} AND {column})"
         ),
