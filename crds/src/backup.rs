@@ -3,7 +3,10 @@
 // The schema derive repeats each struct inside a function.
 #![allow(unreachable_pub)]
 
-use crate::{BackupTarget, BackupVerification, ComparisonStatus, LocalReference, VerificationStatus, schema};
+use crate::{
+    BackupMethod, BackupTarget, BackupVerification, ComparisonStatus, LocalReference, SnapshotStatus,
+    VerificationStatus, schema,
+};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::core::Rule;
@@ -29,9 +32,13 @@ pub struct Backup {
     #[schemars(length(min = 9, max = 100))]
     pub schedule: Option<String>,
     /// How the backups of `schedule` and `onDemand` are made. Default `Physical`. Those before an update and before a deletion
-    /// are always `Physical`.
+    /// are always `Physical`, and what `binlogArchive` stores goes on from those only.
     #[serde(default)]
     pub method: BackupMethod,
+    /// `VolumeSnapshotClass` of backups with the method `VolumeSnapshot`. Default: the default one of the storage driver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = SUBDOMAIN))]
+    pub volume_snapshot_class_name: Option<String>,
     /// Time zone of `schedule` by its IANA name, such as `Europe/Berlin`. Default UTC.
     #[serde(default = "utc")]
     #[schemars(length(min = 1, max = 64))]
@@ -62,24 +69,12 @@ pub struct Backup {
     pub max_bytes_per_second: Option<Quantity>,
 }
 
+/// A DNS subdomain, as names of cluster-wide objects are.
+const SUBDOMAIN: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+
 fn utc() -> String {
     "UTC".to_owned()
 }
-
-/// How a backup is made.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Default)]
-pub enum BackupMethod {
-    /// A copy of a member's files: the fastest way back, and the base for any point in time.
-    #[default]
-    Physical,
-    /// A dump, as statements: for another release of MySQL, for single databases, or to leave. The way back is
-    /// `spec.bootstrap.import`, to what the dump holds and no further.
-    Logical,
-}
-
-/// Databases that belong to the server or to Porpoise: no dump has them.
-pub const RESERVED_DATABASES: [&str; 5] =
-    ["mysql", "sys", "information_schema", "performance_schema", "porpoise"];
 
 /// The binlog, stored while it is written.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
@@ -131,8 +126,8 @@ pub struct OnDemandBackup {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Retention {
-    /// How many successful scheduled backups are kept. 1 to 1000. Default 7. Those on demand stay until somebody deletes
-    /// them.
+    /// How many successful scheduled backups of each method are kept. 1 to 1000. Default 7. Those on demand stay until
+    /// somebody deletes them.
     #[serde(default = "seven")]
     #[schemars(range(min = 1, max = 1000))]
     pub keep_last: i32,
@@ -285,9 +280,14 @@ pub struct MySQLBackupSpec {
     /// What happens to the stored data when this object is deleted. Default `Delete`.
     #[serde(default)]
     pub deletion_policy: BackupDeletionPolicy,
-    /// How it is made. Default `Physical`.
+    /// How it is made. Default `Physical`, whatever `spec.backup.method` of the cluster says.
     #[serde(default)]
     pub method: BackupMethod,
+    /// `VolumeSnapshotClass`, if it is a `VolumeSnapshot`. Default: `spec.backup.volumeSnapshotClassName` of the cluster. Once
+    /// it has begun a change means nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = SUBDOMAIN))]
+    pub volume_snapshot_class_name: Option<String>,
     /// The databases of a `Logical` backup, up to 64, without accounts. Absent: all databases of users, and the accounts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 64)))]
@@ -325,6 +325,9 @@ pub struct MySQLBackupStatus {
     /// Where it is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<BackupLocation>,
+    /// The snapshot that it is, if it is one. Then there is no `location`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<SnapshotStatus>,
     /// Entry of the Secret with the key that it was encrypted with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<BackupEncryption>,

@@ -107,6 +107,7 @@ fn backup() -> MySQLClusterSpec {
         target: target(),
         schedule: Some("30 2 * * *".to_owned()),
         method: BackupMethod::Physical,
+        volume_snapshot_class_name: None,
         time_zone: "Europe/Berlin".to_owned(),
         on_demand: None,
         binlog_archive: BinlogArchive::default(),

@@ -12,6 +12,7 @@ mod definition;
 pub mod examples;
 mod fields;
 mod in_place;
+mod method;
 pub mod permissions;
 mod reserved;
 mod schema;
@@ -27,6 +28,7 @@ pub use components::{LONGEST_COMPONENT, MOST_COMPONENTS, RESERVED_COMPONENTS, re
 pub use definition::{backup_definition, definition, definitions};
 pub use fields::*;
 pub use in_place::*;
+pub use method::*;
 pub use reserved::{RESERVED_SETTINGS, reserved_setting};
 pub use status::*;
 pub use target::*;

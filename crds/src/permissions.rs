@@ -101,6 +101,12 @@ pub const PERMISSIONS: &[Permission] = &[
         &["get", "list", "watch", "create", "patch", "delete"],
         "see, grow, keep or delete the volumes; make one for backups where a cluster asks for it",
     ),
+    clusters(
+        "snapshot.storage.k8s.io",
+        "volumesnapshots",
+        &["get", "create", "delete"],
+        "take, see and delete the snapshots that backups with method VolumeSnapshot are; unused where there are none",
+    ),
     clusters("", "events", &["list"], "tell why a Pod or volume is missing"),
     clusters("", "namespaces", &["get"], "see that a namespace is being deleted"),
     clusters("apps", "statefulsets", APPLY_AND_DELETE, "keep the members"),

@@ -131,6 +131,8 @@ async fn a29_the_backups_of_a_cluster_are_checked() {
         ("a request in capitals", json!({"onDemand": {"requestId": "Now"}}), "should match"),
         ("a long request", json!({"onDemand": {"requestId": "a".repeat(21)}}), "may not be more than 20"),
         ("an unknown source", json!({"from": "Anybody"}), "Unsupported value"),
+        ("an unknown method", json!({"method": "Tape"}), "Unsupported value"),
+        ("a class in capitals", json!({"volumeSnapshotClassName": "Quick"}), "should match"),
         ("a short delay", json!({"binlogArchive": {"maxDelay": "100ms"}}), "the delay must be 200ms or more"),
         ("a long delay", json!({"binlogArchive": {"maxDelay": "61m"}}), "the time must be 60m or less"),
         ("no delay", json!({"binlogArchive": {"maxDelay": "soon"}}), "should match"),

@@ -1,9 +1,12 @@
 //! Whose volume this is.
 
 use crate::files::{self, FileError};
+use crate::intent;
 use crate::settings::Settings;
 use porpoise_core::member::Identity;
 use porpoise_core::protocol::AgentConfig;
+use std::fs;
+use std::io;
 use std::path::PathBuf;
 
 /// What a volume turned out to be.
@@ -32,6 +35,15 @@ pub enum IdentityError {
         #[source]
         source: FileError,
     },
+    /// What a former owner noted cannot be removed.
+    #[error("remove {path}")]
+    ForgetFormer {
+        /// What is left.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
     /// There is data whose owner nobody knows.
     #[error("{data} holds data, but the volume has no identity")]
     FindOwner {
@@ -46,8 +58,16 @@ pub enum IdentityError {
     },
 }
 
+/// Name of the file with the identity.
+const FILE: &str = "identity.json";
+
 fn path(settings: &Settings) -> PathBuf {
-    settings.state_path.join("identity.json")
+    settings.state_path.join(FILE)
+}
+
+/// Whose volume it says it is; nothing on a blank one.
+pub fn found(settings: &Settings) -> Result<Option<Identity>, IdentityError> {
+    files::read_json::<Identity>(&path(settings)).map_err(|source| IdentityError::ReadIdentity { source })
 }
 
 /// Reads the identity, or gives one to a blank volume. A volume with data but no identity is nobody's to guess about.
@@ -57,20 +77,12 @@ pub fn establish(
     server_id: u32,
     fresh: impl FnOnce() -> String,
 ) -> Result<Ownership, IdentityError> {
-    let found = files::read_json::<Identity>(&path(settings))
-        .map_err(|source| IdentityError::ReadIdentity { source })?;
-    let Some(found) = found else {
+    let Some(found) = found(settings)? else {
         if settings.data_path.exists() {
             let data = settings.data_path.clone();
             return Err(IdentityError::FindOwner { data });
         }
-        let identity = Identity {
-            cluster: config.cluster.clone(),
-            owner: owner(config),
-            instance: settings.instance.clone(),
-            volume: fresh(),
-            server_id,
-        };
+        let identity = new(settings, config, server_id, fresh());
         write(settings, &identity)?;
         return Ok(Ownership::Ours(identity));
     };
@@ -92,6 +104,49 @@ pub fn adopt(
     let identity = Identity { cluster: config.cluster.clone(), ..former.clone() };
     write(settings, &identity)?;
     Ok(identity)
+}
+
+fn new(settings: &Settings, config: &AgentConfig, server_id: u32, volume: String) -> Identity {
+    Identity {
+        cluster: config.cluster.clone(),
+        owner: owner(config),
+        instance: settings.instance.clone(),
+        volume,
+        server_id,
+    }
+}
+
+/// Makes a copied volume ours, as that of a new server whose data was made by the wish `request`. Nothing counts that its
+/// former member promised or noted: that is still true of the original. The identity comes last, so what was interrupted is
+/// begun again.
+pub fn take_over(
+    settings: &Settings,
+    config: &AgentConfig,
+    server_id: u32,
+    request: &str,
+) -> Result<Identity, IdentityError> {
+    forget_former(settings)?;
+    let writing = |source| IdentityError::WriteIdentity { source };
+    intent::finish(settings, request).map_err(writing)?;
+    let identity = new(settings, config, server_id, uuid::Uuid::new_v4().to_string());
+    write(settings, &identity)?;
+    Ok(identity)
+}
+
+fn forget_former(settings: &Settings) -> Result<(), IdentityError> {
+    let failed = |path: PathBuf| move |source| IdentityError::ForgetFormer { path, source };
+    let folder = &settings.state_path;
+    for entry in fs::read_dir(folder).map_err(failed(folder.clone()))? {
+        let entry = entry.map_err(failed(folder.clone()))?;
+        if entry.file_name() == FILE {
+            continue;
+        }
+        let is_folder = entry.file_type().is_ok_and(|sort| sort.is_dir());
+        let removed =
+            if is_folder { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
+        removed.map_err(failed(entry.path()))?;
+    }
+    files::sync_parent(&path(settings)).map_err(failed(folder.clone()))
 }
 
 /// `NAMESPACE/NAME` of the cluster.

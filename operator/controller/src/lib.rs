@@ -31,6 +31,7 @@ pub mod reconcile_backup;
 pub mod report;
 pub mod requeue;
 pub mod run;
+pub mod snapshots;
 pub mod status;
 #[cfg(test)]
 mod testing;

@@ -51,6 +51,8 @@ pub struct Memory {
     pub namespace: Option<(Instant, bool)>,
     /// The stored backup that is restored or imported, and when that was read.
     pub restore: Option<(Instant, NamedBackup, RestoreLook)>,
+    /// Whether Kubernetes serves snapshots of volumes, and when that was asked.
+    pub serves_snapshots: Option<(Instant, bool)>,
     /// The Job that tries an update on a copy, and when it was read.
     pub rehearsal: Option<(Instant, JobView)>,
     /// Where any other `spec.bootstrap` of a generation led, and when that was looked up.

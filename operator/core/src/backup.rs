@@ -6,6 +6,8 @@ mod archive;
 mod archiving;
 mod plan;
 mod secrets;
+mod snapshot;
+mod snapshot_source;
 mod source;
 mod view;
 
@@ -18,6 +20,12 @@ pub use secrets::{
     AUTHORITY_ENTRY, FoundSecrets, Purpose, SecretNeed, credential_entries, need_of_encryption,
     needs_of_target,
 };
+pub use snapshot::{
+    SNAPSHOT_GROUP, SNAPSHOT_KIND, SNAPSHOT_OF, SNAPSHOT_PLURAL, SNAPSHOT_VERSION, SNAPSHOTS_UNSERVED,
+    SnapshotLook, SnapshotView, VolumeSnapshot, VolumeSnapshotError, VolumeSnapshotSource,
+    VolumeSnapshotSpec, VolumeSnapshotStatus, is_snapshot,
+};
+pub use snapshot_source::{SnapshotSource, snapshot_of, snapshot_source};
 pub use source::{NamedBackup, StoredBackup, stored_backup};
 
 pub use view::{BackupView, JobState, JobView, Rival};
@@ -116,16 +124,37 @@ pub enum BackupJob {
         /// The wanted `my.cnf`.
         my_cnf: String,
     },
+    /// Boots a volume that was made from a snapshot, as after a power cut, and checks every table.
+    #[serde(rename_all = "camelCase")]
+    Examine {
+        /// Name of the snapshot.
+        snapshot: String,
+        /// Smallest size of a volume made from it, in bytes.
+        bytes: u64,
+        /// UID of the cluster whose data it must hold.
+        cluster: String,
+        /// The member whose volume it is.
+        donor: String,
+    },
 }
 
 impl BackupJob {
-    /// Where the backup is, or shall be.
-    pub fn location(&self) -> &BackupLocation {
+    /// Where the backup is, or shall be; nowhere if it is a snapshot.
+    pub fn location(&self) -> Option<&BackupLocation> {
         match self {
             Self::Store { location, .. }
             | Self::Verify { location }
             | Self::Remove { location }
-            | Self::Rehearse { location, .. } => location,
+            | Self::Rehearse { location, .. } => Some(location),
+            Self::Examine { .. } => None,
+        }
+    }
+
+    /// The snapshot that its volume is made from, and the smallest size of that, in bytes.
+    pub fn snapshot(&self) -> Option<(&str, u64)> {
+        match self {
+            Self::Examine { snapshot, bytes, .. } => Some((snapshot, *bytes)),
+            Self::Store { .. } | Self::Verify { .. } | Self::Remove { .. } | Self::Rehearse { .. } => None,
         }
     }
 }

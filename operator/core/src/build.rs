@@ -13,6 +13,7 @@ mod service;
 mod service_account;
 mod slice;
 mod stateful_set;
+mod volume_snapshot;
 
 pub use backup_account::backup_account;
 pub(crate) use backup_job::labels as backup_labels;
@@ -32,6 +33,7 @@ pub use service::{members_service, primary_service, replicas_service};
 pub use service_account::service_account;
 pub use slice::primary_slice;
 pub use stateful_set::stateful_set;
+pub use volume_snapshot::{restored_claim, volume_snapshot};
 
 #[cfg(test)]
 mod tests;

@@ -131,6 +131,7 @@ catalogue! {
     CLEANUP_SKIPPED, Warning, "CleanupSkipped", "let go without cleanup, by annotation; objects and volumes may be left behind";
     BACKUP_WAITING, Normal, "BackupWaiting", "{message}";
     BACKUP_STARTED, Normal, "BackupStarted", "Job {job} copies one of {donors}, checks the copy and stores it in {path}";
+    SNAPSHOT_STARTED, Normal, "SnapshotStarted", "VolumeSnapshot {snapshot} of the volume of {instance} is taken";
     BACKUP_SUCCEEDED, Normal, "BackupSucceeded", "{bytes} bytes are in {path}, taken from {donor}; a server {how} and found {tables} table(s) in order";
     BACKUP_STORED, Normal, "BackupStored", "{bytes} bytes are in {path}, taken from {donor}; its tables were not read, so it counts as not verified";
     BACKUP_FAILED, Warning, "BackupFailed", "{reason}";

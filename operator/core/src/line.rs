@@ -46,6 +46,11 @@ pub fn history(uid: &str, line: Line) -> String {
     if line <= FIRST { uid.to_owned() } else { format!("{uid}.{line}") }
 }
 
+/// UID of the cluster that a [`history`] is of.
+pub fn cluster_uid(history: &str) -> &str {
+    history.split_once('.').map_or(history, |(uid, _)| uid)
+}
+
 /// The line that the status names.
 pub fn recorded(object: &MySQLCluster) -> Line {
     object.status.as_ref().and_then(|status| status.line).unwrap_or(FIRST)
@@ -146,6 +151,7 @@ mod tests {
             ("data-shop-0", "data-2-shop-0")
         );
         assert_eq!((history("u", 1).as_str(), history("u", 12).as_str()), ("u", "u.12"));
+        assert_eq!((cluster_uid("u"), cluster_uid("u.12")), ("u", "u"));
         for (name, want) in [
             ("data-shop-0", Some((1, "shop-0"))),
             ("data-2-shop-0", Some((2, "shop-0"))),

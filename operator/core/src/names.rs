@@ -70,6 +70,8 @@ pub const READS_LABEL: &str = "mysql.porpoise.dev/reads";
 pub const COPIES_LABEL: &str = "mysql.porpoise.dev/copies";
 /// Annotation on a retained claim: UID of the cluster that left it.
 pub const RETAINED_BY: &str = "mysql.porpoise.dev/retained-by";
+/// Annotation on a claim that was made from a snapshot for a new cluster: the wish that it was made for.
+pub const RESTORED_BY: &str = "mysql.porpoise.dev/restored-by";
 
 /// Label with the name of the `MySQLBackup`, on its Jobs and their Pods.
 pub const BACKUP_LABEL: &str = "mysql.porpoise.dev/backup";

@@ -44,6 +44,8 @@ pub struct Plan {
     pub backups: Vec<MySQLBackup>,
     /// A volume claim for backups to make or to grow. It has no owner: backups outlive their cluster.
     pub backups_claim: Option<PersistentVolumeClaim>,
+    /// The first member's volume claim, made from a snapshot unless it exists already. It comes before the objects.
+    pub restored_claim: Option<PersistentVolumeClaim>,
     /// Backups to delete, by name and UID.
     pub retired_backups: Vec<(String, String)>,
     /// Stored backups that are to be verified now.

@@ -112,6 +112,14 @@ pub enum Action {
         /// UID of the cluster that left it.
         former: String,
     },
+    /// Take over a volume that was made from a snapshot of the cluster `former`, as a new server of a new cluster. (`takeOver`)
+    #[serde(rename_all = "camelCase")]
+    TakeOver {
+        /// UID of the cluster whose volume was copied.
+        former: String,
+        /// Id of this wish.
+        request: String,
+    },
     /// End mysqld in an orderly, fenced way and keep it down until another order. (`shutdown`)
     Shutdown,
 }

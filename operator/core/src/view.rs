@@ -1,6 +1,6 @@
 //! What the operator sees in one pass. Reading never fails here: a missing thing is data.
 
-use crate::backup::{ArchiveSettings, JobView, RestoreSource};
+use crate::backup::{ArchiveSettings, JobView, RestoreSource, SnapshotSource};
 use crate::beginning::Origin;
 use crate::line::{self, Line};
 use crate::protocol::MemberState;
@@ -91,7 +91,7 @@ impl BackupSeen {
         let age = self.completed.and_then(|time| Duration::try_from(now.duration_since(time)).ok());
         self.phase == Some(BackupPhase::Succeeded)
             && self.verified
-            // A dump has none of the files that an update works on.
+            // A dump has none of the files that an update works on, and a snapshot cannot be fetched.
             && self.method == BackupMethod::Physical
             && !self.deleting
             && self.created >= born
@@ -277,6 +277,8 @@ pub struct ClaimView {
     pub terminating: bool,
     /// UID of the cluster that left it on purpose (annotation `mysql.porpoise.dev/retained-by`).
     pub retained_by: Option<String>,
+    /// The wish that it was made from a snapshot for (annotation `mysql.porpoise.dev/restored-by`).
+    pub restored_by: Option<String>,
     /// Requested size in bytes.
     pub size_bytes: u64,
     /// `StorageClass` in use.
@@ -296,6 +298,8 @@ pub struct References {
     pub taken_names: Vec<String>,
     /// Where `spec.restore` leads, or `spec.bootstrap.restore` of a new cluster; absent: nothing is to be restored.
     pub restore: Option<RestoreLook>,
+    /// Whether Kubernetes serves snapshots of volumes; absent: `spec.backup` asks for none, or nobody can say now.
+    pub serves_snapshots: Option<bool>,
     /// Where any other `spec.bootstrap` leads; absent: there is none, or the cluster has a recorded claim already.
     pub origin: Option<OriginLook>,
     /// What it takes to archive the binlog; absent: it is not to be archived, or nobody has looked yet.
@@ -322,6 +326,10 @@ pub enum RestoreLook {
     Ready(Box<RestoreSource>),
     /// What is missing: field and remedy, in a sentence. The cluster waits for it and never begins empty.
     Missing(String),
+    /// The snapshot that the first member's volume is made from.
+    Snapshot(Box<SnapshotSource>),
+    /// It is or may be a snapshot, and something is missing, in a sentence: no volume is made before.
+    Awaited(String),
 }
 
 /// What a new cluster begins with, if not with a backup.

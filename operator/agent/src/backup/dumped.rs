@@ -43,7 +43,7 @@ pub(super) async fn store(
         let ((), (found, compared)) = tokio::try_join!(reading, trying)?;
         (summary.tables, summary.compared, summary.verified) = (found.tables, compared, true);
     }
-    uploaded.complete(&summary).await.map(brief).map_err(storing)
+    uploaded.complete(&summary).await.map(|manifest| brief(manifest.summary)).map_err(storing)
 }
 
 fn storing(source: VaultError) -> BackupError {

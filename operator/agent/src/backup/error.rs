@@ -2,6 +2,7 @@
 
 use super::dump::DumpError;
 use super::rehearse::RehearseError;
+use super::snapshot::SnapshotError;
 use super::unpack::RestoreError;
 use crate::load::LoadError;
 use crate::mysql::SqlError;
@@ -191,6 +192,13 @@ pub enum BackupError {
         #[source]
         source: Box<RehearseError>,
     },
+    /// A snapshot is no whole data.
+    #[error("examine the snapshot")]
+    ExamineSnapshot {
+        /// Cause.
+        #[source]
+        source: Box<SnapshotError>,
+    },
     /// Removing failed.
     #[error("remove the backup")]
     RemoveBackup {
@@ -214,6 +222,7 @@ impl BackupError {
                 source.is_for_good()
             }
             Self::RehearseUpdate { source } => source.is_for_good(),
+            Self::ExamineSnapshot { source } => source.is_for_good(),
             _ => false,
         }
     }

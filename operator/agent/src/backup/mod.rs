@@ -3,7 +3,8 @@
 //! `job` reads the wish and leaves the report. Of a member, which `donor` leads to, `copy` takes the files; `check` finds them in
 //! order, `compare` the same as at the donor, whose binlog `written` reads, and the vault stores them. `dump` writes a member
 //! down as statements, and `dumped` stores and tries that. `stored` verifies what was stored before; `rehearse` tries an update
-//! on it; `unpack` is the way back, and `replay` goes on from there to a point in time.
+//! on it; `snapshot` recovers a volume that was made from a snapshot; `unpack` is the way back, and `replay` goes on from there
+//! to a point in time.
 
 pub(crate) mod check;
 mod compare;
@@ -16,6 +17,7 @@ mod grants;
 pub mod job;
 mod rehearse;
 mod replay;
+pub mod snapshot;
 mod stored;
 pub mod unpack;
 mod written;
@@ -33,7 +35,7 @@ use crate::volume::{Local, Role, equipped, on_loopback};
 use check::Found;
 use copy::Source;
 use porpoise_core::backup::{
-    About, BackupJob, Compared, Donor, JobReport, LONGEST_GTID_TEXT, Manifest, Summary, TargetSecrets,
+    About, BackupJob, Compared, Donor, JobReport, LONGEST_GTID_TEXT, Summary, TargetSecrets,
 };
 use porpoise_core::names;
 use porpoise_crds::BackupLocation;
@@ -104,6 +106,22 @@ async fn carry_out(
             let found = found.map_err(|source| BackupError::RehearseUpdate { source: Box::new(source) })?;
             Ok(JobReport::Rehearsed { version: found.version, tables: found.tables })
         }
+        BackupJob::Examine { snapshot: _, bytes, cluster, donor } => {
+            let Found { version, gtid_set, tables } = snapshot::examine(settings, reaper, cluster).await?;
+            let (donor, gtid_set) = (donor.clone(), Some(gtid_set));
+            let (data_bytes, stored_bytes) = (*bytes, *bytes);
+            let summary = Summary {
+                version,
+                donor,
+                gtid_set,
+                tables,
+                data_bytes,
+                stored_bytes,
+                verified: true,
+                compared: None,
+            };
+            Ok(JobReport::Stored { summary: brief(summary) })
+        }
     }
 }
 
@@ -146,7 +164,7 @@ async fn store(
         compared,
         ..Summary::default()
     };
-    uploaded.complete(&summary).await.map(brief).map_err(storing)
+    uploaded.complete(&summary).await.map(|manifest| brief(manifest.summary)).map_err(storing)
 }
 
 /// What the wish wants to be known of the copy.
@@ -175,7 +193,7 @@ async fn recover(settings: &Settings, reaper: &Reaper) -> Result<(), BackupError
 /// also tells of a target that cannot be used.
 async fn earlier(vault: &Vault, wish: &Wish<'_>) -> Result<Option<Summary>, BackupError> {
     match vault.manifest(&wish.location.path).await {
-        Ok(manifest) if manifest.about == *wish.about => Ok(Some(brief(manifest))),
+        Ok(manifest) if manifest.about == *wish.about => Ok(Some(brief(manifest.summary))),
         // Storing says what is in the way.
         Ok(_) | Err(VaultError::NoBackup { .. }) => Ok(None),
         Err(source) => Err(BackupError::StoreCopy { source }),
@@ -183,9 +201,9 @@ async fn earlier(vault: &Vault, wish: &Wish<'_>) -> Result<Option<Summary>, Back
 }
 
 /// The measure of a backup, short enough for a report.
-fn brief(manifest: Manifest) -> Summary {
-    let gtid_set = manifest.summary.gtid_set.filter(|text| text.len() <= LONGEST_GTID_TEXT);
-    Summary { gtid_set, ..manifest.summary }
+fn brief(summary: Summary) -> Summary {
+    let gtid_set = summary.gtid_set.filter(|text| text.len() <= LONGEST_GTID_TEXT);
+    Summary { gtid_set, ..summary }
 }
 
 /// Boots the data, checks every table, and compares it with the member that it was copied from just now.

@@ -15,8 +15,10 @@ pub mod rejoin;
 mod restore;
 pub mod seal;
 pub mod shutdown;
+mod take_over;
 mod variables;
 
+use crate::backup::snapshot::SnapshotError;
 use crate::backup::unpack::RestoreError;
 use crate::beginning::BeginError;
 use crate::files::FileError;
@@ -117,6 +119,13 @@ pub enum GoalError {
         /// Cause.
         #[source]
         source: RestoreError,
+    },
+    /// A volume that was made from a snapshot cannot be taken over.
+    #[error("take over the volume")]
+    TakeOverVolume {
+        /// Cause.
+        #[source]
+        source: SnapshotError,
     },
     /// The first data of a cluster cannot be made.
     #[error("{CANNOT_BEGIN}")]
@@ -296,6 +305,10 @@ impl Pursuit {
         if goal.action == Action::Shutdown {
             return shutdown::step(self).await;
         }
+        // There is no mysqld to wait for before the volume is ours.
+        if let Action::TakeOver { former, request } = &goal.action {
+            return take_over::step(self, former.clone(), request.clone()).await;
+        }
         self.supervisor.want(true);
         if let Server::Held { reigned } = server {
             rejoin::while_held(self, goal, *reigned).await;
@@ -345,7 +358,7 @@ impl Pursuit {
                 begin::step(self, begin::Wanted { term, origin, request }).await
             }
             // Done when the order came.
-            Action::Adopt { .. } | Action::Shutdown => Ok(Progress::Over),
+            Action::Adopt { .. } | Action::TakeOver { .. } | Action::Shutdown => Ok(Progress::Over),
         }
     }
 

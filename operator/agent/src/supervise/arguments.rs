@@ -67,7 +67,6 @@ const INITIALIZE: &[&str] = &[
 const STAGING: &[&str] = &[
     "--gtid-mode=ON",
     "--enforce-gtid-consistency=ON",
-    "--disable-log-bin",
     "--offline-mode=ON",
     "--skip-replica-start=ON",
     "--event-scheduler=OFF",
@@ -89,7 +88,18 @@ const STAGING: &[&str] = &[
     "--sql-require-primary-key=OFF",
     "--sql-generate-invisible-primary-key=OFF",
     "--server-id=4294967295",
-    "--relay-log=restore",
+];
+
+/// For data without a history of its own.
+const WITHOUT_LOGS: &[&str] = &["--disable-log-bin", "--relay-log=restore"];
+
+/// For data as a power cut left it: the binlog says which prepared transactions are committed.
+const WITH_LOGS: &[&str] = &[
+    "--log-bin=binlog",
+    "--relay-log=relay",
+    "--relay-log-recovery=OFF",
+    "--sync-binlog=1",
+    "--log-replica-updates=ON",
 ];
 
 /// What a server on data that serves nobody yet is for.
@@ -101,6 +111,8 @@ pub enum Purpose {
     Finish,
     /// Reading data that must stay as it is, byte for byte.
     Read,
+    /// Recovering what a member had when its volume was copied.
+    Recover,
 }
 
 impl Purpose {
@@ -116,8 +128,17 @@ impl Purpose {
                 "--plugin-load-add=semisync_replica.so",
                 "--plugin-load-add=mysql_clone.so",
             ],
-            Self::Finish => &["--innodb-flush-log-at-trx-commit=1", "--performance-schema=OFF"],
+            Self::Finish | Self::Recover => {
+                &["--innodb-flush-log-at-trx-commit=1", "--performance-schema=OFF"]
+            }
             Self::Read => &["--innodb-read-only=ON", "--performance-schema=OFF"],
+        }
+    }
+
+    fn logs(self) -> &'static [&'static str] {
+        match self {
+            Self::Fill | Self::Finish | Self::Read => WITHOUT_LOGS,
+            Self::Recover => WITH_LOGS,
         }
     }
 }
@@ -131,7 +152,7 @@ pub fn staging(
 ) -> Vec<OsString> {
     let mut arguments = vec![defaults(settings)];
     arguments.extend(STAGING.iter().map(OsString::from));
-    arguments.extend(purpose.arguments().iter().map(OsString::from));
+    arguments.extend(purpose.logs().iter().chain(purpose.arguments()).map(OsString::from));
     arguments.push(path("--datadir", data));
     arguments.push(path("--socket", socket));
     // Without any network there is no TLS either, and without that no login over the socket. So it listens where nobody else

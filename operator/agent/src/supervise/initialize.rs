@@ -138,14 +138,23 @@ pub fn own_account(settings: &Settings) -> Result<String, InitializeError> {
 pub fn way_in(settings: &Settings) -> Result<String, InitializeError> {
     let (account, password) = own_login(settings)?;
     let lines = [
-        statements::disable_binlog(),
-        statements::lift_super_read_only(),
         statements::create_user(&account, &password, false),
         statements::change_password(&account, &password),
         statements::grant_agent(&account),
-        statements::set_read_only(true),
     ];
-    Ok(lines.into_iter().map(statements::Statement::into_script_line).collect())
+    Ok(unlogged(&lines.into_iter().map(statements::Statement::into_script_line).collect::<String>()))
+}
+
+/// The same for data that becomes another cluster's: first come the statements `accounts`, and no password of the agent stays
+/// beside the one of today.
+pub fn way_into_copy(settings: &Settings, accounts: &str) -> Result<String, InitializeError> {
+    Ok(unlogged(&(accounts.to_owned() + &own_account(settings)?)))
+}
+
+fn unlogged(lines: &str) -> String {
+    let open = [statements::disable_binlog(), statements::lift_super_read_only()];
+    let open: String = open.into_iter().map(statements::Statement::into_script_line).collect();
+    open + lines + &statements::set_read_only(true).into_script_line()
 }
 
 fn own_login(settings: &Settings) -> Result<(Quoted, Quoted), InitializeError> {

@@ -20,6 +20,7 @@ mod member;
 mod passwords;
 mod rehearsal;
 mod rejoin;
+mod snapshots;
 mod speed;
 mod sql;
 #[path = "../vault/server.rs"]

@@ -20,11 +20,11 @@ const NEXT: [(&str, &str); 5] = [
     ("backup", "Next%backup_-7Nh"),
     ("monitor", "Next;monitor-8Pj"),
 ];
-const NEXT_APP: &str = "Next'app\\pass-9Qk";
+pub(crate) const NEXT_APP: &str = "Next'app\\pass-9Qk";
 const SHORT: Duration = Duration::from_millis(20);
 
 /// The Secrets' new content reaches a member.
-fn renew(world: &World, index: usize) {
+pub(crate) fn renew(world: &World, index: usize) {
     let member = &world.members[index];
     for (account, password) in NEXT {
         fs::write(member.path("accounts").join(account), password).unwrap();
@@ -74,7 +74,7 @@ async fn accepts(world: &World, index: usize, user: &str, password: &str, wanted
     }
 }
 
-async fn accepts_all(world: &World, index: usize, former: bool, next: bool) {
+pub(crate) async fn accepts_all(world: &World, index: usize, former: bool, next: bool) {
     for (user, old, new) in accounts() {
         accepts(world, index, &user, new, next).await;
         accepts(world, index, &user, old, former).await;

@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::kinds::MANAGER;
 use crate::kubernetes::{CallError, bounded, existing};
 use crate::outcome::{ActError, BackupOutcome};
+use crate::snapshots::Snapshots;
 use crate::status::{self, Written};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -50,6 +51,7 @@ impl BackupPass<'_> {
         if outcome.outdated {
             return Ok(());
         }
+        self.keep_snapshot(plan).await?;
         if let Some(job) = &plan.job {
             self.keep_account(plan.account.as_ref(), view.cluster.is_some()).await?;
             self.make(job).await?;
@@ -60,6 +62,23 @@ impl BackupPass<'_> {
         if plan.release {
             self.change_finalizers(outcome, |keys| keys.retain(|key| key != BACKUP_FINALIZER)).await?;
             outcome.released = !outcome.outdated;
+        }
+        Ok(())
+    }
+
+    async fn keep_snapshot(&self, plan: &BackupPlan) -> Result<(), ActError> {
+        let namespace = self.object.namespace().unwrap_or_default();
+        let snapshots = Snapshots::of(&self.context.clients.general, &namespace);
+        let title = |name: &str| format!("VolumeSnapshot {name}");
+        if let Some(wanted) = &plan.snapshot {
+            let name = wanted.metadata.name.clone().unwrap_or_default();
+            let failed = |source| ActError::ApplyObject { title: title(&name), source };
+            snapshots.make(wanted).await.map_err(failed)?;
+            tracing::info!(backup = self.object.name_any(), namespace, snapshot = name, "made a snapshot");
+        }
+        if let Some((name, uid)) = &plan.dropped_snapshot {
+            let failed = |source| ActError::DeleteObject { title: title(name), source };
+            snapshots.delete(name, uid).await.map_err(failed)?;
         }
         Ok(())
     }

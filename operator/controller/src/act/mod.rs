@@ -11,6 +11,7 @@ mod metadata;
 mod orders;
 mod record;
 mod rehearsal;
+mod restored_claim;
 mod secrets;
 mod subset;
 
@@ -87,6 +88,9 @@ impl<'a> Pass<'a> {
         }
         if let Some(claim) = &plan.backups_claim {
             outcome.collect(self.keep_backups_claim(claim).await);
+        }
+        if let Some(claim) = &plan.restored_claim {
+            outcome.collect(self.make_restored_claim(claim).await);
         }
         outcome.collect_all(self.apply_objects(plan).await);
         outcome.collect_all(self.delete(plan).await);

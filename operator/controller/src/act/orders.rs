@@ -84,6 +84,7 @@ fn action(order: &Order) -> &'static str {
         Action::Restore { .. } => "Restore",
         Action::Begin { .. } => "Begin",
         Action::Adopt { .. } => "Adopt",
+        Action::TakeOver { .. } => "TakeOver",
         Action::Shutdown => "Shutdown",
     }
 }

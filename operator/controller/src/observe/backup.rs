@@ -5,14 +5,17 @@ use super::{ObserveError, troubles};
 use crate::cache::ClusterKey;
 use crate::context::Context;
 use crate::facts::owner;
-use crate::kubernetes::{CallError, bounded, existing};
+use crate::kubernetes::{CallError, bounded, chain, existing};
+use crate::snapshots::Snapshots;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, Secret};
 use kube::api::ListParams;
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt};
-use porpoise_core::backup::{BackupView, JobState, JobView, Rival, SecretNeed};
+use porpoise_core::backup::{
+    BackupView, JobState, JobView, Rival, SNAPSHOT_KIND, SecretNeed, SnapshotLook, is_snapshot,
+};
 use porpoise_core::decide::backup::{is_to_be_verified, needs};
 use porpoise_core::names::{self, BACKUP_LABEL};
 use porpoise_crds::{BackupPhase, MySQLBackup, MySQLCluster};
@@ -35,6 +38,7 @@ pub async fn backup(context: &Context, object: &MySQLBackup) -> Result<BackupVie
     }
     view.namespace_terminating = troubles::is_terminating(context, &look.namespace).await;
     view.cluster = look.get::<MySQLCluster>(&object.spec.cluster_ref.name).await?;
+    view.snapshot = look.snapshot().await?;
     view.store = look.job(&names::store_job(&object.name_any())).await?;
     if is_deleted {
         view.removal = look.job(&names::remove_job(&object.name_any())).await?;
@@ -68,27 +72,52 @@ impl Look<'_> {
 
     /// What is known without asking.
     fn bare(&self) -> BackupView {
+        let [deleted_for, begun_for] = self.ages();
         BackupView {
             now: Timestamp::now(),
-            deleted_for: self.deleted_for(),
+            deleted_for,
+            begun_for,
             object: self.object.clone(),
             cluster: None,
             namespace_terminating: false,
             others: self.others(),
             images: self.images(),
             store: None,
+            snapshot: SnapshotLook::Unasked,
             verify: None,
             removal: None,
             secrets: BTreeMap::new(),
         }
     }
 
-    fn deleted_for(&self) -> Duration {
-        let Some(moment) = self.object.metadata.deletion_timestamp.as_ref().map(|time| time.0) else {
-            return Duration::ZERO;
-        };
+    /// How long its deletion and its beginning have been known; zero for what was not.
+    fn ages(&self) -> [Duration; 2] {
+        let deleted = self.object.metadata.deletion_timestamp.as_ref();
+        let begun = self.object.status.as_ref().and_then(|status| status.started_at.as_ref());
+        let moments = [deleted, begun].map(|time| time.map(|time| time.0));
+        let known: Vec<Timestamp> = moments.iter().flatten().copied().collect();
         let uid = self.object.uid().unwrap_or_default();
-        self.context.backup_memories.of(&uid, |memory| memory.ages(&[moment])).of(moment)
+        let ages = self.context.backup_memories.of(&uid, |memory| memory.ages(&known));
+        moments.map(|moment| moment.map(|moment| ages.of(moment)).unwrap_or_default())
+    }
+
+    /// The snapshot that it is, or is to be: that has its name.
+    async fn snapshot(&self) -> Result<SnapshotLook, ObserveError> {
+        if !is_snapshot(self.object) {
+            return Ok(SnapshotLook::Unasked);
+        }
+        let recorded = self.object.status.as_ref().and_then(|status| status.snapshot.as_ref());
+        let name = recorded.map_or_else(|| self.object.name_any(), |snapshot| snapshot.name.clone());
+        let found = Snapshots::of(&self.context.clients.general, &self.namespace).look(&name).await;
+        match found {
+            // Its deletion has a deadline, which must come also where nobody may look.
+            Err(error) if self.object.metadata.deletion_timestamp.is_some() => {
+                tracing::warn!(snapshot = name, error = chain(&error), "cannot read a snapshot");
+                Ok(SnapshotLook::Unasked)
+            }
+            Err(source) => Err(ObserveError::ReadObject { title: format!("{SNAPSHOT_KIND} {name}"), source }),
+            Ok(look) => Ok(look),
+        }
     }
 
     fn cluster(&self) -> ClusterKey {

@@ -8,14 +8,30 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use kube::core::{ApiResource, PartialObjectMeta};
 use kube::{Api, ResourceExt};
 use porpoise_core::view::References;
-use porpoise_crds::MySQLCluster;
+use porpoise_crds::{BackupMethod, MySQLCluster};
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use crate::kinds::OwnedKind;
+use crate::snapshots;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Whether Kubernetes serves snapshots is asked again after this time.
+const SNAPSHOTS_FRESH: Duration = Duration::from_secs(20);
 
 pub(super) async fn look(context: &Context, object: &MySQLCluster) -> References {
-    let (config_map, tls_secret_keys, storage_class_exists, taken_names, restore, origin, archive, rehearsal) = tokio::join!(
+    let (
+        config_map,
+        tls_secret_keys,
+        storage_class_exists,
+        taken_names,
+        restore,
+        origin,
+        archive,
+        rehearsal,
+        serves_snapshots,
+    ) = tokio::join!(
         config_map(context, object),
         tls_secret_keys(context, object),
         storage_class_exists(context, object),
@@ -24,6 +40,7 @@ pub(super) async fn look(context: &Context, object: &MySQLCluster) -> References
         super::beginning::look(context, object),
         super::archive::look(context, object),
         super::rehearsal::look(context, object),
+        serves_snapshots(context, object),
     );
     let (archive, archive_refusal) = archive;
     References {
@@ -36,6 +53,7 @@ pub(super) async fn look(context: &Context, object: &MySQLCluster) -> References
         archive,
         archive_refusal,
         rehearsal,
+        serves_snapshots,
     }
 }
 
@@ -62,6 +80,22 @@ async fn storage_class_exists(context: &Context, object: &MySQLCluster) -> Optio
     }
     let api: Api<StorageClass> = Api::all(context.clients.general.clone());
     Some(known(name, existing(bounded(api.get_metadata(name)).await))?.is_some())
+}
+
+/// Asked now and then, and only where backups are to be snapshots.
+async fn serves_snapshots(context: &Context, object: &MySQLCluster) -> Option<bool> {
+    let method = object.spec.backup.as_ref().map(|backup| backup.method);
+    let uid = object.uid().unwrap_or_default();
+    if method != Some(BackupMethod::VolumeSnapshot) {
+        return None;
+    }
+    let before = context.memories.of(&uid, |memory| memory.serves_snapshots);
+    if let Some((_, is_served)) = before.filter(|(when, _)| when.elapsed() < SNAPSHOTS_FRESH) {
+        return Some(is_served);
+    }
+    let is_served = known("snapshots of volumes", snapshots::is_served(&context.clients.general).await)?;
+    context.memories.of(&uid, |memory| memory.serves_snapshots = Some((Instant::now(), is_served)));
+    Some(is_served)
 }
 
 /// The names that the last pass found taken, as far as they still are.

@@ -6,8 +6,11 @@
 use super::named::{secrets, unreadable};
 use crate::context::Context;
 use crate::kubernetes::{bounded, existing};
+use crate::snapshots::Snapshots;
 use kube::{Api, ResourceExt};
-use porpoise_core::backup::{NamedBackup, stored_backup};
+use porpoise_core::backup::{
+    NamedBackup, SNAPSHOT_KIND, SnapshotSource, snapshot_of, snapshot_source, stored_backup,
+};
 use porpoise_core::line;
 use porpoise_core::view::RestoreLook;
 use porpoise_crds::{MySQLBackup, MySQLCluster};
@@ -36,16 +39,46 @@ pub(super) async fn look(context: &Context, object: &MySQLCluster) -> Option<Res
 }
 
 async fn fresh(context: &Context, namespace: &str, named: &NamedBackup) -> RestoreLook {
+    let backup = match backup(context, namespace, named).await {
+        Ok(backup) => backup,
+        Err(what) => return missing(named, None, what),
+    };
+    match snapshot(context, namespace, named, backup.as_ref()).await {
+        Ok(Some(source)) => return RestoreLook::Snapshot(Box::new(source)),
+        Err(what) => return RestoreLook::Awaited(what),
+        Ok(None) => {}
+    }
     let source = async {
-        let backup = backup(context, namespace, named).await?;
         let stored = stored_backup(named, backup.as_ref())?;
         let secrets = secrets(context, namespace, &stored.needs, named.field).await?;
         stored.with_secrets(&secrets)
     };
     match source.await {
         Ok(source) => RestoreLook::Ready(Box::new(source)),
-        Err(missing) => RestoreLook::Missing(missing),
+        Err(what) => missing(named, backup.as_ref(), what),
     }
+}
+
+/// What is not there may come to be a snapshot.
+fn missing(named: &NamedBackup, backup: Option<&MySQLBackup>, what: String) -> RestoreLook {
+    if named.takes_snapshots() && backup.is_none() {
+        RestoreLook::Awaited(what)
+    } else {
+        RestoreLook::Missing(what)
+    }
+}
+
+/// The snapshot that the backup is, if it is one.
+async fn snapshot(
+    context: &Context,
+    namespace: &str,
+    named: &NamedBackup,
+    backup: Option<&MySQLBackup>,
+) -> Result<Option<SnapshotSource>, String> {
+    let (Some(backup), Some(taken)) = (backup, snapshot_of(named, backup)?) else { return Ok(None) };
+    let look = Snapshots::of(&context.clients.general, namespace).look(&taken.name).await;
+    let look = look.map_err(|error| unreadable(named.field, SNAPSHOT_KIND, &taken.name, &error))?;
+    snapshot_source(named, backup, &taken, &look).map(Some)
 }
 
 async fn backup(
@@ -136,7 +169,7 @@ mod tests {
             let (client, _) = server(move |_| Some(refusal(code, reason)));
             let (context, _until) = context(&client);
             match look(&context, &restoring()).await {
-                Some(RestoreLook::Missing(sentence)) => assert!(sentence.contains(words), "{sentence}"),
+                Some(RestoreLook::Awaited(sentence)) => assert!(sentence.contains(words), "{sentence}"),
                 other => panic!("{other:?}"),
             }
         }

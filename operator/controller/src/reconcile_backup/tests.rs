@@ -176,3 +176,58 @@ async fn an_api_server_that_does_not_answer_is_no_missing_cluster() {
         ["observe the backup", "read MySQLCluster shop"]
     );
 }
+
+const SNAPSHOTS: &str = "/apis/snapshot.storage.k8s.io/v1";
+
+/// The same API server with the API for snapshots.
+fn with_snapshots(call: &Call) -> (u16, Value) {
+    let listed = json!({
+        "name": "volumesnapshots", "singularName": "", "namespaced": true, "kind": "VolumeSnapshot", "verbs": [],
+    });
+    let list = json!({"kind": "APIResourceList", "groupVersion": "", "resources": [listed]});
+    if call.path == SNAPSHOTS { (200, list) } else { usual(call) }
+}
+
+fn of_snapshot() -> MySQLBackup {
+    backup(|object| object.spec.method = porpoise_crds::BackupMethod::VolumeSnapshot)
+}
+
+#[tokio::test]
+async fn a10_a_snapshot_is_recorded_before_it_is_made() {
+    let (_, calls) = reconciled(of_snapshot(), |call| Some(with_snapshots(call))).await;
+    let made = format!("POST {SNAPSHOTS}/namespaces/prod/volumesnapshots");
+    assert_eq!(writes(&calls), [format!("PUT {BACKUPS}/status"), made]);
+    let all = calls.all();
+    let recorded = &all.iter().find(|call| call.method == "PUT").unwrap().body["status"];
+    assert_eq!(recorded["snapshot"], json!({"name": "shop-a", "claim": "data-shop-1"}));
+    let snapshot = &all.iter().find(|call| call.path.ends_with("volumesnapshots")).unwrap().body;
+    assert_eq!(snapshot["kind"], "VolumeSnapshot");
+    assert_eq!(snapshot["spec"], json!({"source": {"persistentVolumeClaimName": "data-shop-1"}}));
+    assert!(!calls.lines().iter().any(|line| line.contains("secrets")), "it needs no Secret");
+}
+
+#[tokio::test]
+async fn a10_without_the_api_nothing_is_made_and_the_status_says_why() {
+    let (_, calls) = reconciled(of_snapshot(), |call| Some(usual(call))).await;
+    assert_eq!(writes(&calls), [format!("PUT {BACKUPS}/status")]);
+    let recorded = calls.all().into_iter().find(|call| call.method == "PUT").unwrap().body;
+    assert_eq!(recorded["status"]["phase"], "Pending");
+    let message = recorded["status"]["message"].as_str().unwrap();
+    assert!(message.contains("install the snapshot CRDs"), "{message}");
+}
+
+#[tokio::test]
+async fn a10_a_deletion_does_not_hang_on_a_snapshot_that_nobody_may_see() {
+    let leaving = backup(|object| {
+        object.metadata.deletion_timestamp = serde_json::from_value(json!("2026-11-21T03:00:00Z")).unwrap();
+        let snapshot = json!({"name": "shop-a", "claim": "data-shop-1"});
+        object.status = serde_json::from_value(json!({"phase": "Succeeded", "snapshot": snapshot})).unwrap();
+    });
+    let (next, calls) = reconciled(leaving, |call| {
+        let is_snapshot = call.path.contains("volumesnapshots");
+        Some(if is_snapshot { refusal(403, "Forbidden") } else { usual(call) })
+    })
+    .await;
+    assert_eq!(writes(&calls), [format!("PUT {BACKUPS}/status")], "it says that it waits");
+    assert!(matches!(next, Next::After(_)), "its deadline comes");
+}

@@ -6,7 +6,7 @@ use crate::facts::{ClaimFacts, Existing, Marks, PodFacts, cluster_of, ordinal_in
 use kube::ResourceExt;
 use kube::core::{DynamicObject, ObjectMeta};
 use porpoise_core::line::{self, Line};
-use porpoise_core::names::{BACKUP_LABEL, CONTAINER, READS_LABEL, RETAINED_BY, ROLE_LABEL};
+use porpoise_core::names::{BACKUP_LABEL, CONTAINER, READS_LABEL, RESTORED_BY, RETAINED_BY, ROLE_LABEL};
 use porpoise_core::quantity::Amount;
 use porpoise_core::view::{ClaimView, PodView, TroubleKind};
 
@@ -40,6 +40,7 @@ pub(super) fn claim(claim: SlimClaim) -> Option<Kept<ClaimFacts>> {
         bound: claim.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Bound")),
         terminating: claim.metadata.deletion_timestamp.is_some(),
         retained_by: claim.annotations().get(RETAINED_BY).cloned(),
+        restored_by: claim.annotations().get(RESTORED_BY).cloned(),
         size_bytes: requested.and_then(|text| Amount::parse(&text.0).ok()).map_or(0, |size| size.units()),
         storage_class: claim.spec.storage_class_name,
     };
@@ -250,6 +251,7 @@ mod tests {
             bound: true,
             terminating: false,
             retained_by: Some("former".to_owned()),
+            restored_by: None,
             size_bytes: 20 << 30,
             storage_class: Some("fast".to_owned()),
         };

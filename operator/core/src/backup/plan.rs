@@ -1,5 +1,6 @@
 //! What the operator will do about one `MySQLBackup`: pure data, printed before it is carried out.
 
+use super::VolumeSnapshot;
 use crate::event::Event;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -15,6 +16,10 @@ pub struct BackupPlan {
     /// The status, written with the resourceVersion that was read, if it differs. It comes before the Job: so a Job that
     /// was made is never forgotten.
     pub status: MySQLBackupStatus,
+    /// A snapshot to make. It must not exist yet.
+    pub snapshot: Option<Box<VolumeSnapshot>>,
+    /// A snapshot to delete: name and UID.
+    pub dropped_snapshot: Option<(String, String)>,
     /// The identity of the Job's Pods.
     pub account: Option<ServiceAccount>,
     /// A Job to make. It must not exist yet.

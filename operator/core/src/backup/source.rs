@@ -26,8 +26,8 @@ pub struct StoredBackup {
 pub struct NamedBackup {
     /// The field.
     pub field: &'static str,
-    /// The only one that can be begun with in this way.
-    method: BackupMethod,
+    /// Those that can be begun with in this way.
+    methods: &'static [BackupMethod],
     /// Which backup, and how far to go beyond it.
     pub restore: Restore,
 }
@@ -36,17 +36,24 @@ impl NamedBackup {
     /// What a new cluster begins with, if that is a stored backup.
     pub fn of(bootstrap: &Bootstrap) -> Option<Self> {
         let files = bootstrap.restore.clone();
-        let files = files.map(|restore| Self { field: RESTORE, method: BackupMethod::Physical, restore });
+        let methods = &[BackupMethod::Physical, BackupMethod::VolumeSnapshot];
+        let files = files.map(|restore| Self { field: RESTORE, methods, restore });
         files.or_else(|| {
             let Import { backup_ref, location, key_secret_ref } = bootstrap.import.clone()?;
             let restore = Restore { backup_ref, location, key_secret_ref, point_in_time: None };
-            Some(Self { field: IMPORT, method: BackupMethod::Logical, restore })
+            Some(Self { field: IMPORT, methods: &[BackupMethod::Logical], restore })
         })
     }
 
-    /// What is restored in place.
+    /// What is restored in place: files of a store, since a volume that a snapshot is made into would be taken for that of a
+    /// member that goes on.
     pub fn in_place(wish: &InPlaceRestore) -> Self {
-        Self { field: "spec.restore", method: BackupMethod::Physical, restore: wish.source() }
+        Self { field: "spec.restore", methods: &[BackupMethod::Physical], restore: wish.source() }
+    }
+
+    /// Whether it is, or may come to be, a snapshot.
+    pub fn takes_snapshots(&self) -> bool {
+        self.restore.backup_ref.is_some() && self.methods.contains(&BackupMethod::VolumeSnapshot)
     }
 }
 
@@ -57,7 +64,7 @@ impl NamedBackup {
 pub fn stored_backup(named: &NamedBackup, backup: Option<&MySQLBackup>) -> Result<StoredBackup, String> {
     let restore = &named.restore;
     let known = match &restore.backup_ref {
-        Some(reference) => Some(complete(named, &reference.name, backup)?),
+        Some(reference) => Some(stored(named, &reference.name, backup)?),
         None => None,
     };
     let field = match known {
@@ -87,8 +94,22 @@ fn point(wanted: &PointInTime) -> Option<RestorePoint> {
     time.or(gtid).or(before).or(latest)
 }
 
+/// A complete one that says where it is.
+fn stored<'a>(
+    named: &NamedBackup,
+    name: &str,
+    backup: Option<&'a MySQLBackup>,
+) -> Result<&'a MySQLBackup, String> {
+    let backup = complete(named, name, backup)?;
+    let location = backup.status.as_ref().and_then(|status| status.location.as_ref());
+    let homeless = || {
+        format!("{}.backupRef: MySQLBackup {name} does not say where it is stored; use location", named.field)
+    };
+    location.map(|_| backup).ok_or_else(homeless)
+}
+
 /// A backup that has been made in the right way and is there.
-fn complete<'a>(
+pub(super) fn complete<'a>(
     named: &NamedBackup,
     name: &str,
     backup: Option<&'a MySQLBackup>,
@@ -102,7 +123,7 @@ fn complete<'a>(
     if backup.metadata.deletion_timestamp.is_some() {
         return Err(format!("{field}: MySQLBackup {name} is being deleted; name another"));
     }
-    if backup.spec.method != named.method {
+    if !named.methods.contains(&backup.spec.method) {
         return Err(match backup.spec.method {
             BackupMethod::Logical => {
                 format!(
@@ -114,14 +135,14 @@ fn complete<'a>(
                     "{field}: MySQLBackup {name} is Physical and holds no dump; begin with it by {RESTORE}"
                 )
             }
+            BackupMethod::VolumeSnapshot => format!(
+                "{field}: MySQLBackup {name} is a VolumeSnapshot, which only a new cluster can begin with, by {RESTORE}; name \
+                 another one here"
+            ),
         });
     }
-    let status = backup.status.as_ref();
-    match status.and_then(|status| status.phase) {
-        Some(BackupPhase::Succeeded) if status.is_some_and(|status| status.location.is_some()) => Ok(backup),
-        Some(BackupPhase::Succeeded) => {
-            Err(format!("{field}: MySQLBackup {name} does not say where it is stored; use location"))
-        }
+    match backup.status.as_ref().and_then(|status| status.phase) {
+        Some(BackupPhase::Succeeded) => Ok(backup),
         Some(BackupPhase::Failed | BackupPhase::Deleting) => {
             Err(format!("{field}: MySQLBackup {name} holds nothing to restore; name one that Succeeded"))
         }
@@ -229,7 +250,23 @@ mod tests {
         assert_eq!(stored_backup(&import, Some(&done)).unwrap().location.path, "a");
         let wrong = stored_backup(&by_name(), Some(&done)).unwrap_err();
         assert!(wrong.ends_with("begin with it by spec.bootstrap.import"), "{wrong}");
+        done.spec.method = BackupMethod::VolumeSnapshot;
+        let wrong = stored_backup(&import, Some(&done)).unwrap_err();
+        assert!(wrong.contains("by spec.bootstrap.restore; name another one here"), "{wrong}");
         assert!(NamedBackup::of(&Bootstrap::default()).is_none());
+    }
+
+    #[test]
+    fn a30_a_snapshot_is_refused_in_place_and_the_way_that_there_is_is_named() {
+        let mut snapshot =
+            backup(&json!({"phase": "Succeeded", "snapshot": {"name": "shop-a", "claim": "c"}}));
+        snapshot.spec.method = BackupMethod::VolumeSnapshot;
+        let wish = json!({"requestId": "back", "backupRef": {"name": "shop-a"}});
+        let named = NamedBackup::in_place(&serde_json::from_value(wish).unwrap());
+        let refused = stored_backup(&named, Some(&snapshot)).unwrap_err();
+        let begins = "spec.restore.backupRef: MySQLBackup shop-a is a VolumeSnapshot, ";
+        assert!(refused.starts_with(begins) && refused.contains("by spec.bootstrap.restore"), "{refused}");
+        assert!(!named.takes_snapshots() && by_name().takes_snapshots());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the operator sees of one `MySQLBackup` in one pass. Reading never fails here: a missing thing is data.
 
-use super::JobReport;
+use super::{JobReport, SnapshotLook};
 use jiff::Timestamp;
 use porpoise_crds::{BackupPhase, MySQLBackup, MySQLCluster};
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +13,8 @@ pub struct BackupView {
     pub now: Timestamp,
     /// How long the deletion of the object has been known, by a clock that only goes forward.
     pub deleted_for: Duration,
+    /// How long the beginning of the backup has been known, by the same clock.
+    pub begun_for: Duration,
     /// The object as it was read.
     pub object: MySQLBackup,
     /// Its cluster, if it exists.
@@ -23,6 +25,8 @@ pub struct BackupView {
     pub others: Vec<Rival>,
     /// The Job that stores it, if it exists.
     pub store: Option<JobView>,
+    /// The snapshot that it is.
+    pub snapshot: SnapshotLook,
     /// The Job that verifies what was stored, if it exists.
     pub verify: Option<JobView>,
     /// The Job that removes what was stored, if it exists.

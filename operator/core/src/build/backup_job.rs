@@ -5,6 +5,7 @@ use super::backup_store;
 use super::metadata::texts;
 use super::pod::{container, placement, security_context, volumes};
 use super::stateful_set::claim_spec;
+use super::volume_snapshot::from_snapshot;
 use crate::backup::{
     AUTHORITY_ENTRY, AUTHORITY_PATH, BackupJob, CREDENTIALS_PATH, JOB_VARIABLE, KEYS_PATH, credential_entries,
 };
@@ -117,7 +118,7 @@ pub(super) fn data_job(
     let operator_image = &cluster.settings.operator_image;
     let home = JobHome { cluster: Some(cluster), operator_image, mysql_image };
     let mut parts = target_parts(work);
-    parts.extend(store_parts(cluster, encryption));
+    parts.extend(store_parts(cluster, work, encryption));
     let pod = pod_spec(backup, &home, work, parts, container::member_resources(cluster));
     job(backup, &home, name, pod, STORING)
 }
@@ -140,7 +141,7 @@ pub fn remove_job(backup: &MySQLBackup, home: &JobHome<'_>, work: &BackupJob) ->
 
 /// The volume claim that a Job removes something from.
 fn claimed(work: &BackupJob) -> Option<&str> {
-    work.location().target.volume.as_ref()?.claim_name.as_deref()
+    work.location()?.target.volume.as_ref()?.claim_name.as_deref()
 }
 
 fn name(backup: &MySQLBackup) -> String {
@@ -243,10 +244,10 @@ fn common_parts() -> Vec<Part> {
 }
 
 /// What it takes to copy a member and to boot the copy.
-fn store_parts(cluster: &Cluster, encryption: Option<&BackupEncryption>) -> Vec<Part> {
+fn store_parts(cluster: &Cluster, work: &BackupJob, encryption: Option<&BackupEncryption>) -> Vec<Part> {
     let own = &cluster.names;
     let mut parts = vec![
-        (staging(cluster), volumes::mount(STAGING_VOLUME, names::VOLUME_PATH)),
+        (staging(cluster, work), volumes::mount(STAGING_VOLUME, names::VOLUME_PATH)),
         (volumes::scratch(volumes::RUN), volumes::mount(volumes::RUN, names::RUN_PATH)),
         (volumes::config(own.config()), volumes::read_only(volumes::CONFIG, names::CONFIG_PATH)),
         (
@@ -269,8 +270,8 @@ fn store_parts(cluster: &Cluster, encryption: Option<&BackupEncryption>) -> Vec<
 
 /// What it takes to reach the store.
 fn target_parts(work: &BackupJob) -> Vec<Part> {
-    let location = work.location();
-    location.target.place().iter().flat_map(place_parts).collect()
+    let place = work.location().and_then(|location| location.target.place());
+    place.iter().flat_map(place_parts).collect()
 }
 
 fn place_parts(place: &Place<'_>) -> Vec<Part> {
@@ -304,8 +305,12 @@ fn credentials(secret: &str, (needed, allowed): (&[&str], &[&str])) -> Volume {
     }
 }
 
-/// Room for a copy: a volume like a member's, which goes with the Pod.
-fn staging(cluster: &Cluster) -> Volume {
+/// Room for a copy: a volume like a member's, which goes with the Pod. What a snapshot holds is in it already.
+fn staging(cluster: &Cluster, work: &BackupJob) -> Volume {
+    let spec = match work.snapshot() {
+        Some((snapshot, bytes)) => from_snapshot(cluster, snapshot, bytes),
+        None => claim_spec(cluster),
+    };
     Volume {
         name: STAGING_VOLUME.to_owned(),
         ephemeral: Some(EphemeralVolumeSource {
@@ -314,7 +319,7 @@ fn staging(cluster: &Cluster) -> Volume {
                     labels: Some(labels(cluster.names.cluster())),
                     ..ObjectMeta::default()
                 }),
-                spec: claim_spec(cluster),
+                spec,
             }),
         }),
         ..Volume::default()

@@ -2,6 +2,7 @@
 
 mod donors;
 mod removing;
+mod snapshotting;
 mod storing;
 #[cfg(test)]
 mod tests;
@@ -10,7 +11,7 @@ mod verifying;
 pub use donors::donors;
 use donors::last_donor;
 
-use crate::backup::{BackupPlan, BackupView, SecretNeed, need_of_encryption, needs_of_target};
+use crate::backup::{BackupPlan, BackupView, SecretNeed, is_snapshot, need_of_encryption, needs_of_target};
 use crate::validate::{self, Cluster, Problem, Settings, Stored};
 use crate::view::References;
 use porpoise_crds::{BACKUP_FINALIZER, MySQLBackup, MySQLBackupStatus, MySQLCluster};
@@ -53,7 +54,9 @@ pub fn needs(object: &MySQLBackup, cluster: Option<&MySQLCluster>) -> Vec<Secret
     }
     let spec = cluster.and_then(|cluster| cluster.spec.backup.as_ref());
     let over = status.phase.is_some_and(porpoise_crds::BackupPhase::is_over);
-    let Some(spec) = spec.filter(|_| !over) else { return Vec::new() };
+    // What a snapshot needs is the storage's business.
+    let stores = !over && !is_snapshot(object);
+    let Some(spec) = spec.filter(|_| stores) else { return Vec::new() };
     let mut needs = needs_of_target(&spec.target, "spec.backup.target");
     needs.extend(spec.encryption.as_ref().map(|one| need_of_encryption(one, "spec.backup.encryption")));
     needs
@@ -79,6 +82,12 @@ fn is_guarded(object: &MySQLBackup) -> bool {
 
 fn because(plan: BackupPlan, reason: &str) -> BackupPlan {
     BackupPlan { reason: reason.to_owned(), ..plan }
+}
+
+/// Where a backup is, in words: its folder in the target, or the name of the snapshot.
+fn place(status: &MySQLBackupStatus) -> Option<String> {
+    let stored = status.location.as_ref().map(|location| location.path.clone());
+    stored.or_else(|| Some(format!("VolumeSnapshot {}", status.snapshot.as_ref()?.name)))
 }
 
 fn name(object: &MySQLBackup) -> &str {

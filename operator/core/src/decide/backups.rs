@@ -2,6 +2,7 @@
 //! the status tells how they stand.
 
 use super::retention::{newest_first, retire};
+use crate::backup::SNAPSHOTS_UNSERVED;
 use crate::build;
 use crate::condition::{ConditionType, News, Truth};
 use crate::line;
@@ -18,6 +19,9 @@ use std::collections::BTreeMap;
 
 /// How long before its time no backup of the schedule is made, however much two clocks differ.
 const EARLY: SignedDuration = SignedDuration::from_hours(1);
+
+/// Reason of `BackupReady` where backups are to be snapshots and there are none.
+const SNAPSHOTS_UNAVAILABLE: &str = "SnapshotsUnavailable";
 
 /// Decides about the backups of a valid cluster.
 pub(super) fn plan(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) {
@@ -204,6 +208,13 @@ pub(super) fn fact(cluster: &Cluster, view: &ClusterView) -> Option<News> {
     let news = |status: Truth, reason, message: String| {
         Some(News::new(ConditionType::BackupReady, status, reason, message))
     };
+    if view.references.serves_snapshots == Some(false) {
+        return news(
+            Truth::False,
+            SNAPSHOTS_UNAVAILABLE,
+            format!("spec.backup.method: {SNAPSHOTS_UNSERVED}"),
+        );
+    }
     let counts = |backup: &BackupSeen| !backup.deleting && !backup.partial;
     let stuck = view.backups.iter().find(|(_, one)| one.phase == Some(BackupPhase::Pending) && counts(one));
     let over = |backup: &BackupSeen| backup.phase.is_some_and(BackupPhase::is_over) && counts(backup);

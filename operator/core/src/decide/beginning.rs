@@ -13,6 +13,8 @@ use sha2::{Digest as _, Sha256};
 
 /// How the message of a member begins that cannot restore a backup.
 const CANNOT_RESTORE: &str = "restore: ";
+/// And of one that cannot take over a volume that was made from a snapshot.
+const CANNOT_TAKE_OVER: &str = "take over the volume: ";
 
 /// Has the first instance, which is blank, begin with what the spec names. While something of it is missing the cluster waits:
 /// an empty database in the place of another one would take writes that belong to the other.
@@ -53,7 +55,12 @@ fn action(bootstrap: &Bootstrap, view: &ClusterView, request: String) -> Result<
                 let origin = Origin::Dump { source: source.clone() };
                 Ok((words(&origin), Action::Begin { origin: Box::new(origin), request }))
             }
-            Some(RestoreLook::Missing(what)) => Err(what.clone()),
+            Some(RestoreLook::Missing(what) | RestoreLook::Awaited(what)) => Err(what.clone()),
+            Some(RestoreLook::Snapshot(source)) => Err(format!(
+                "the volume of the first member is blank, since its claim is older than what is known of VolumeSnapshot {}: \
+                 delete the MySQLCluster with its volume claims, and make it again",
+                source.snapshot
+            )),
             None => Err("looking for the backup to begin with".to_owned()),
         };
     }
@@ -76,7 +83,8 @@ fn words(origin: &Origin) -> String {
 
 /// Tells once what keeps the member from beginning.
 pub(super) fn told(view: &ClusterView, first: &MemberState, step: Step) -> Step {
-    let fails = first.message.starts_with(CANNOT_BEGIN) || first.message.starts_with(CANNOT_RESTORE);
+    let failures = [CANNOT_BEGIN, CANNOT_RESTORE, CANNOT_TAKE_OVER];
+    let fails = failures.iter().any(|words| first.message.starts_with(words));
     let conditions =
         view.object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let known =
@@ -105,6 +113,11 @@ pub(super) fn is_made(cluster: &Cluster, first: &MemberState) -> bool {
 pub(super) fn is_outdated(cluster: &Cluster, first: &MemberState) -> bool {
     let begun = first.replaced_by.starts_with(&format!("begin-{}-", cluster.uid));
     begun && cluster.spec.bootstrap.is_some() && !is_made(cluster, first)
+}
+
+/// The wish that the first data is made for, if there is one.
+pub(super) fn wanted(cluster: &Cluster) -> Option<String> {
+    Some(request(cluster, cluster.spec.bootstrap.as_ref()?))
 }
 
 /// Each cluster begins once, in one way: another way is another wish.

@@ -1,6 +1,7 @@
 //! Before a claim is recorded: a new cluster, volumes of a deleted one, or a status that was lost.
 
 use super::beginning;
+use super::seeding;
 use super::step::{Situation, Step};
 use crate::line;
 use crate::plan::Record;
@@ -13,7 +14,7 @@ use porpoise_crds::{Operation, OperationKind, Quorum, QuorumMember};
 /// Decides while no claim is recorded.
 pub(super) fn step(cluster: &Cluster, view: &ClusterView) -> Step {
     let answers: Vec<&MemberState> = view.members.values().filter_map(Look::answer).collect();
-    if let Some(reason) = two_pasts(cluster, &answers) {
+    if let Some(reason) = two_pasts(cluster, view, &answers) {
         return Step::wait(Situation::Waiting, reason);
     }
     let remembering = answers.iter().any(|state| state.claim.is_some());
@@ -21,9 +22,12 @@ pub(super) fn step(cluster: &Cluster, view: &ClusterView) -> Step {
 }
 
 /// A cluster is to begin with other data where that of an earlier one of this name is still there: only people know which.
-fn two_pasts(cluster: &Cluster, answers: &[&MemberState]) -> Option<String> {
+fn two_pasts(cluster: &Cluster, view: &ClusterView, answers: &[&MemberState]) -> Option<String> {
     cluster.spec.bootstrap.as_ref()?;
-    let is_foreign = |state: &&&MemberState| matches!(state.server, ServerPhase::ForeignVolume { .. });
+    let is_foreign = |state: &&&MemberState| {
+        let is_foreign = matches!(state.server, ServerPhase::ForeignVolume { .. });
+        is_foreign && !seeding::is_seeded(cluster, view, &state.instance)
+    };
     let instance = &answers.iter().find(is_foreign)?.instance;
     Some(format!(
         "spec.bootstrap says what to begin with, and the volume of {instance} holds the data of an earlier cluster: remove \
@@ -65,8 +69,14 @@ fn remember(cluster: &Cluster, view: &ClusterView, answers: &[&MemberState]) -> 
 fn found(cluster: &Cluster, view: &ClusterView) -> Step {
     let name = cluster.names.instance(0);
     let Some(first) = view.answer(&name) else {
-        return Step::wait(Situation::Waiting, format!("waiting for {name} to answer"));
+        return match seeding::awaited(view).filter(|_| view.stateful_set.is_none()) {
+            Some(missing) => Step::wait(Situation::Founding, missing),
+            None => Step::wait(Situation::Waiting, format!("waiting for {name} to answer")),
+        };
     };
+    if let Some(step) = seeding::step(cluster, view, first) {
+        return step;
+    }
     let status = view.object.status.as_ref();
     // Also of lines of data before this one: a term is never used twice, and a claim of theirs is older than this one.
     let mut term = status.and_then(|status| status.term).unwrap_or(0).max(first.promised) + 1;

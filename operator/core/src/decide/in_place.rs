@@ -204,7 +204,14 @@ fn obstacle(cluster: &Cluster, view: &ClusterView, restore: &RestoreStatus) -> O
     }
     match &view.references.restore {
         None => return Some("looking for the backup of spec.restore".to_owned()),
-        Some(RestoreLook::Missing(what)) => return Some(what.clone()),
+        Some(RestoreLook::Missing(what) | RestoreLook::Awaited(what)) => return Some(what.clone()),
+        // The look refuses it before; whoever comes to here has not stopped anything either.
+        Some(RestoreLook::Snapshot(source)) => {
+            return Some(format!(
+                "spec.restore.backupRef: VolumeSnapshot {} is no backup to restore in place; name one with method Physical",
+                source.snapshot
+            ));
+        }
         Some(RestoreLook::Ready(_)) => {}
     }
     running_backup(view)

@@ -4,7 +4,9 @@ use super::rollout::{self, Rollout};
 use super::roster::{Roster, reigns_in};
 use super::step::{Situation, Step, recorded};
 use super::update_gate::{self, Hold};
-use super::{archive, backups, changeover, halt, in_place, mending, passwords, quorum, status, stores};
+use super::{
+    archive, backups, changeover, halt, in_place, mending, passwords, quorum, seeding, status, stores,
+};
 use crate::build;
 use crate::event;
 use crate::line;
@@ -142,7 +144,7 @@ fn objects(cluster: &Cluster, view: &ClusterView, step: &Step, plan: &mut Plan) 
     } else if outgrown.is_some() && hold.is_none() {
         let name = cluster.names.cluster().to_owned();
         plan.deletions.push(Deletion::StatefulSet { name, orphan: true });
-    } else {
+    } else if !seeding::holds_members(cluster, view, plan) {
         // While an update is held the old image stands in the stored one only. The rest of it goes on, such as its replicas.
         if let Some(stored) = outgrown {
             keep_claim_size(stored, &mut stateful_set);

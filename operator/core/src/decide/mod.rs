@@ -31,6 +31,7 @@ mod retention;
 mod rollout;
 mod roster;
 mod sealing;
+mod seeding;
 mod status;
 mod step;
 mod stores;

@@ -30,20 +30,19 @@ struct Dated<'a> {
     transactions: u64,
 }
 
-/// Backups of the schedule beyond what is kept. The newest verified ones stay, whoever made them.
+/// Backups of the schedule beyond what is kept. Each method is counted on its own, and the newest verified ones stay, whoever
+/// made them.
 pub(super) fn retire(spec: &Backup, view: &ClusterView, plan: &mut Plan) {
-    let keep = usize::try_from(spec.retention.keep_last).unwrap_or(1).max(1);
+    let made = dated(view, |backup| backup.origin == BackupOrigin::Schedule && is_good(backup));
     let newest_verified = newest_verified(view);
-    let good = dated(view, |backup| backup.origin == BackupOrigin::Schedule && is_good(backup));
+    let good = BackupMethod::ALL.into_iter().flat_map(|method| beyond(spec, view, method, &made));
+    let good = good.filter(|(name, _)| !newest_verified.contains(name));
     let failed = newest_first(view, |backup| {
         backup.origin == BackupOrigin::Schedule
             && backup.phase == Some(BackupPhase::Failed)
             && !backup.deleting
     });
-    let recent = within_window(spec, view, &good);
-    let staying = wanted(&good, keep).max(recent);
-    let good = good.into_iter().skip(staying).map(|one| (one.name, one.backup));
-    let good = good.filter(|(name, _)| !newest_verified.contains(name));
+    let keep = spec.retention.keep_last;
     let kept = match &spec.retention.window {
         Some(window) => format!("{keep}, window is {window}"),
         None => keep.to_string(),
@@ -67,8 +66,17 @@ fn is_to_be_restored(view: &ClusterView, name: &str, backup: &BackupSeen) -> boo
     })
 }
 
+/// Those of one method, of all that the schedule made, that are neither recent nor needed for the window.
+fn beyond<'a>(spec: &Backup, view: &ClusterView, method: BackupMethod, made: &[Dated<'a>]) -> Vec<Named<'a>> {
+    let keep = usize::try_from(spec.retention.keep_last).unwrap_or(1).max(1);
+    let good: Vec<Dated<'a>> = made.iter().filter(|one| one.backup.method == method).copied().collect();
+    let staying = wanted(&good, keep).max(within_window(spec, present(view, made), &good));
+    good.into_iter().skip(staying).map(|one| (one.name, one.backup)).collect()
+}
+
 /// The newest verified backup of each method and of each line of data: a dump is no answer for the files that a point in time
-/// is reached from, files are none for another release, and what was restored holds nothing of what was left behind.
+/// is reached from, files are none for another release, no snapshot outlives the storage below, and what was restored holds
+/// nothing of what was left behind.
 fn newest_verified(view: &ClusterView) -> Vec<&String> {
     let mut found: Vec<Named<'_>> = Vec::new();
     for (name, backup) in newest_first(view, |backup| is_whole(backup) && backup.verified) {
@@ -89,15 +97,15 @@ fn wanted(good: &[Dated<'_>], keep: usize) -> usize {
 
 /// How many of them, newest first, the window keeps: those that were complete in it, and on to the newest verified one
 /// before it, since a moment is restored from a backup that is older than the moment.
-fn within_window(spec: &Backup, view: &ClusterView, good: &[Dated<'_>]) -> usize {
+fn within_window(spec: &Backup, present: Timestamp, good: &[Dated<'_>]) -> usize {
     let Some(window) = &spec.retention.window else { return 0 };
     let begins = hours_or_days(window)
         .and_then(|window| SignedDuration::try_from(window).ok())
-        .and_then(|window| present(view, good).checked_sub(window).ok());
+        .and_then(|window| present.checked_sub(window).ok());
     // A window that cannot be reckoned, and a backup of unknown age, keep what there is.
     let Some(begins) = begins else { return good.len() };
     let is_before = |one: &Dated<'_>| one.moment.is_some_and(|moment| moment < begins);
-    // Nothing is applied to a dump, so no moment is reached from one.
+    // Nothing is applied to a dump or a snapshot, so no moment is reached from one.
     let leads_on = |one: &Dated<'_>| one.backup.verified && one.backup.method == BackupMethod::Physical;
     let anchor = good.iter().position(|one| is_before(one) && leads_on(one));
     let in_window = || good.iter().rposition(|one| !is_before(one)).map_or(0, |last| last + 1);
@@ -106,8 +114,8 @@ fn within_window(spec: &Backup, view: &ClusterView, good: &[Dated<'_>]) -> usize
 
 /// What the window ends with. A clock that jumps ahead makes all backups old at once; so it is not believed for long after the
 /// last one was made, by the clock of the API server.
-fn present(view: &ClusterView, good: &[Dated<'_>]) -> Timestamp {
-    let newest = good.iter().filter_map(|one| one.backup.created).max();
+fn present(view: &ClusterView, made: &[Dated<'_>]) -> Timestamp {
+    let newest = made.iter().filter_map(|one| one.backup.created).max();
     let limit = newest.and_then(|newest| newest.checked_add(BELIEVED).ok());
     limit.map_or(view.now, |limit| limit.min(view.now))
 }

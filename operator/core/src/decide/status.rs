@@ -158,7 +158,7 @@ fn message(cluster: &Cluster, view: &ClusterView, name: &str) -> String {
         None | Some(Look::Absent) => "no running Pod".to_owned(),
         Some(Look::Silent { reason, .. }) => format!("does not answer: {reason}"),
         Some(Look::Answered(state)) => match (&state.server, &state.role) {
-            (ServerPhase::ForeignVolume { owner, cluster }, _) => {
+            (ServerPhase::ForeignVolume { owner, cluster }, _) if state.message.is_empty() => {
                 format!("its volume belongs to {owner} (UID {cluster})")
             }
             (ServerPhase::UnusableVolume { reason }, _) => format!("its volume cannot be used: {reason}"),

@@ -20,7 +20,7 @@ pub(super) fn plan(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) {
 fn source(view: &ClusterView) -> Option<&VolumeTarget> {
     match view.references.restore.as_ref()? {
         RestoreLook::Ready(source) => source.location.target.volume.as_ref(),
-        RestoreLook::Missing(_) => None,
+        RestoreLook::Missing(_) | RestoreLook::Awaited(_) | RestoreLook::Snapshot(_) => None,
     }
 }
 

@@ -70,6 +70,7 @@ impl Goal {
             | Action::Clone { .. }
             | Action::Restore { .. }
             | Action::Begin { .. }
+            | Action::TakeOver { .. }
             | Action::Shutdown => Some(Self { term: order.term, action: order.action.clone() }),
         }
     }
@@ -85,6 +86,7 @@ impl Goal {
             | Action::Restore { .. }
             | Action::Begin { .. }
             | Action::Adopt { .. }
+            | Action::TakeOver { .. }
             | Action::Shutdown => None,
         }
     }

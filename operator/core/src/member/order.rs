@@ -78,13 +78,14 @@ fn objection(standing: Standing<'_>, order: &Order) -> Option<String> {
 
 fn of_adoption(standing: Standing<'_>, found: &Identity, action: &Action) -> Option<String> {
     match action {
-        Action::Adopt { former } if *former != found.cluster => {
+        Action::Adopt { former } | Action::TakeOver { former, .. } if *former != found.cluster => {
             Some(format!("the volume belongs to cluster {}", found.cluster))
         }
         Action::Adopt { .. } if standing.owner != found.owner => {
             Some(format!("the volume belongs to {}", found.owner))
         }
-        Action::Adopt { .. } => None,
+        // Whoever orders the latter made the volume for this cluster.
+        Action::Adopt { .. } | Action::TakeOver { .. } => None,
         Action::Seal
         | Action::Promote { .. }
         | Action::Follow { .. }
@@ -114,6 +115,7 @@ fn of_action(standing: Standing<'_>, order: &Order) -> Option<String> {
         {
             Some("this member belongs to a claim: its data is not replaced by a cluster's first".into())
         }
+        Action::TakeOver { .. } => Some("the volume is this cluster's already".into()),
         Action::Seal
         | Action::Promote { .. }
         | Action::Follow { .. }
@@ -239,11 +241,22 @@ mod tests {
         let promise = Promise::default();
         let adopt = |former: &str| order(1, Action::Adopt { former: former.into() });
         assert_eq!(verdict(&foreign, &promise, None, &adopt("old")), Verdict::Adopt(identity("old")));
-        for wrong in [adopt("older"), order(1, Action::Seal), order(1, promote())] {
+        let take = |former: &str| {
+            order(1, Action::TakeOver { former: former.into(), request: "restore-uid".into() })
+        };
+        assert_eq!(verdict(&foreign, &promise, None, &take("old")), Verdict::Accept);
+        let ours = Volume::Ours(identity("uid"));
+        assert!(matches!(verdict(&ours, &promise, None, &take("uid")), Verdict::Refuse(_)), "never twice");
+        for wrong in [adopt("older"), take("older"), order(1, Action::Seal), order(1, promote())] {
             let found = verdict(&foreign, &promise, None, &wrong);
             assert!(matches!(found, Verdict::Refuse(_)));
         }
         let namesake = Volume::Foreign(Identity { owner: "test/shop".into(), ..identity("old") });
         assert!(matches!(verdict(&namesake, &promise, None, &adopt("old")), Verdict::Refuse(_)));
+        assert_eq!(
+            verdict(&namesake, &promise, None, &take("old")),
+            Verdict::Accept,
+            "made for this cluster"
+        );
     }
 }

@@ -179,6 +179,10 @@ impl<'a> Walk<'a> {
                 self.text(Some(request));
             }
             Action::Adopt { former } => self.add((4, former)),
+            Action::TakeOver { former, request } => {
+                self.add((8, former));
+                self.text(Some(request));
+            }
             Action::Shutdown => self.add(5),
             Action::Restore { source: _, request } => {
                 self.add(6);

@@ -46,7 +46,11 @@ impl World {
             }
             Action::Clone { donor, request, .. } => self.begin_copy(index, place(donor), request),
             // Founding, and with it restoring, is over before a simulation begins.
-            Action::Restore { .. } | Action::Begin { .. } | Action::Adopt { .. } | Action::Shutdown => false,
+            Action::Restore { .. }
+            | Action::Begin { .. }
+            | Action::Adopt { .. }
+            | Action::TakeOver { .. }
+            | Action::Shutdown => false,
         }
     }
 

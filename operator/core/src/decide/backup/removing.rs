@@ -1,7 +1,7 @@
 //! The end of a backup: stop its Job, remove what was stored if the policy says so, let go. It always ends.
 
-use super::{because, is_guarded, name, standing, validated};
-use crate::backup::{BackupJob, BackupPlan, BackupView, JobReport, JobState, JobView};
+use super::{because, is_guarded, name, place, standing, validated};
+use crate::backup::{BackupJob, BackupPlan, BackupView, JobReport, JobState, JobView, SnapshotLook};
 use crate::build::{self, JobHome};
 use crate::event;
 use crate::names;
@@ -29,7 +29,7 @@ pub(super) fn plan(view: &BackupView, settings: &Settings, mut plan: BackupPlan)
     if view.object.spec.deletion_policy == BackupDeletionPolicy::Retain {
         // Nothing is removed, so nothing has to be waited for: what still runs is only told to stop.
         plan.stop.extend(running(view).map(|job| (job.name.clone(), job.uid.clone())));
-        let kept = plan.status.location.as_ref().map(|location| location.path.clone());
+        let kept = place(&plan.status);
         return release(plan, &format!("{} is kept by deletionPolicy", kept.as_deref().unwrap_or("nothing")));
     }
     if view.deleted_for >= DEADLINE {
@@ -55,6 +55,9 @@ fn stop(view: &BackupView, job: &JobView, mut plan: BackupPlan) -> BackupPlan {
 }
 
 fn remove(view: &BackupView, settings: &Settings, plan: BackupPlan) -> BackupPlan {
+    if plan.status.snapshot.is_some() {
+        return drop_snapshot(view, plan);
+    }
     let Some(location) = plan.status.location.clone() else {
         return release(plan, "nothing was stored");
     };
@@ -65,6 +68,25 @@ fn remove(view: &BackupView, settings: &Settings, plan: BackupPlan) -> BackupPla
         Some(job) if job.terminating => deleting(view, plan, &format!("Job {} comes to its end", job.name)),
         Some(job) => follow(view, job, &location, plan),
         None => begin(view, settings, location, plan),
+    }
+}
+
+/// What the storage keeps of it after that is up to the `deletionPolicy` of its `VolumeSnapshotClass`.
+fn drop_snapshot(view: &BackupView, mut plan: BackupPlan) -> BackupPlan {
+    let title = place(&plan.status).unwrap_or_default();
+    match (&view.snapshot, plan.status.snapshot.clone()) {
+        (SnapshotLook::Found(found), Some(taken)) if found.of == view.object.metadata.uid => {
+            if !found.terminating {
+                plan.dropped_snapshot = Some((taken.name, found.uid.clone()));
+            }
+            deleting(view, plan, &format!("{title} is being deleted"))
+        }
+        (SnapshotLook::Unasked, Some(_)) => deleting(view, plan, &format!("looking for {title}")),
+        (SnapshotLook::Found(_) | SnapshotLook::Absent | SnapshotLook::Unserved, _)
+        | (SnapshotLook::Unasked, None) => {
+            plan.events.push(event::BACKUP_REMOVED.event(&[("path", &title)]));
+            release(plan, "its snapshot is gone")
+        }
     }
 }
 
@@ -132,10 +154,12 @@ fn why_not(view: &BackupView) -> Option<String> {
 /// Lets go of something that may still be there, and says of what.
 fn left(view: &BackupView, mut plan: BackupPlan, reason: &str) -> BackupPlan {
     let kept = view.object.spec.deletion_policy == BackupDeletionPolicy::Retain;
-    if let Some(location) = plan.status.location.as_ref().filter(|_| !kept) {
-        let target = location.target.place().map(described).unwrap_or_default();
+    if let Some(path) = place(&plan.status).filter(|_| !kept) {
+        let location = plan.status.location.as_ref();
+        let target = location.and_then(|location| location.target.place()).map(described);
+        let target = target.unwrap_or_else(|| "the namespace".to_owned());
         plan.events.push(event::BACKUP_LEFT.event(&[
-            ("path", &location.path),
+            ("path", &path),
             ("target", &target),
             ("reason", reason),
         ]));

@@ -1,8 +1,9 @@
 //! A backup that is to be made: wait for what it takes, make the Job, follow it to its end.
 
-use super::{because, donors, last_donor, name, standing, validated};
+use super::{because, donors, last_donor, name, place, snapshotting, standing, validated};
 use crate::backup::{
-    BackupJob, BackupPlan, BackupView, Donor, DumpScope, JobReport, JobState, JobView, Summary, about, folder,
+    BackupJob, BackupPlan, BackupView, Donor, DumpScope, JobReport, JobState, JobView, Summary, about,
+    folder, is_snapshot,
 };
 use crate::build;
 use crate::event;
@@ -44,6 +45,7 @@ pub(super) fn plan(view: &BackupView, settings: &Settings, plan: BackupPlan) -> 
             let reason = format!("its Job was deleted, or could not be made, {MOST_JOBS} times");
             fail(view, plan, &reason)
         }
+        None if is_snapshot(&view.object) => snapshotting::plan(view, settings, plan),
         None => match ready(view, settings) {
             Ok(ready) => begin(view, &ready, plan),
             Err(missing) => wait(view, plan, &missing),
@@ -52,15 +54,15 @@ pub(super) fn plan(view: &BackupView, settings: &Settings, plan: BackupPlan) -> 
 }
 
 /// All that it takes to begin.
-struct Ready<'a> {
-    cluster: Cluster,
-    object: &'a MySQLCluster,
+pub(super) struct Ready<'a> {
+    pub(super) cluster: Cluster,
+    pub(super) object: &'a MySQLCluster,
     spec: &'a Backup,
-    donors: Vec<Donor>,
+    pub(super) donors: Vec<Donor>,
     dump: Option<DumpScope>,
 }
 
-fn ready<'a>(view: &'a BackupView, settings: &Settings) -> Result<Ready<'a>, String> {
+pub(super) fn ready<'a>(view: &'a BackupView, settings: &Settings) -> Result<Ready<'a>, String> {
     let named = &view.object.spec.cluster_ref.name;
     let Some(object) = &view.cluster else {
         return Err(format!(
@@ -99,15 +101,15 @@ fn scope(object: &MySQLBackup) -> Result<Option<DumpScope>, String> {
     }
     match object.spec.method {
         BackupMethod::Logical => Ok(Some(DumpScope { databases: databases.clone() })),
-        BackupMethod::Physical if databases.is_empty() => Ok(None),
-        BackupMethod::Physical => Err(
+        BackupMethod::Physical | BackupMethod::VolumeSnapshot if databases.is_empty() => Ok(None),
+        BackupMethod::Physical | BackupMethod::VolumeSnapshot => Err(
             "spec.databases: only a Logical backup can hold single databases; make a MySQLBackup with method: Logical".to_owned(),
         ),
     }
 }
 
 /// A cluster that a Job can be built for and that is not just changing its primary.
-fn fit(object: &MySQLCluster, is_final: bool, settings: &Settings) -> Result<Cluster, String> {
+pub(super) fn fit(object: &MySQLCluster, is_final: bool, settings: &Settings) -> Result<Cluster, String> {
     let name = object.metadata.name.as_deref().unwrap_or_default();
     if object.metadata.deletion_timestamp.is_some() && !is_final {
         return Err(format!("MySQLCluster {name} is being deleted"));
@@ -133,7 +135,7 @@ fn fit(object: &MySQLCluster, is_final: bool, settings: &Settings) -> Result<Clu
 }
 
 /// Whether its cluster is being deleted and waits for this very backup.
-fn is_final(view: &BackupView) -> bool {
+pub(super) fn is_final(view: &BackupView) -> bool {
     let Some(meta) = view.cluster.as_ref().map(|cluster| &cluster.metadata) else { return false };
     let names = ClusterNames::new(
         meta.name.as_deref().unwrap_or_default(),
@@ -224,7 +226,7 @@ fn begin(view: &BackupView, ready: &Ready<'_>, mut plan: BackupPlan) -> BackupPl
 
 /// Whether the copy is checked before it is stored. The mode speaks of those that a clock or a wish makes; on the others
 /// something waits that needs a verified one.
-fn is_verified_first(object: &MySQLBackup, spec: &Backup) -> bool {
+pub(super) fn is_verified_first(object: &MySQLBackup, spec: &Backup) -> bool {
     let label = object.metadata.labels.as_ref().and_then(|labels| labels.get(ORIGIN_LABEL));
     match BackupOrigin::of_label(label.map(String::as_str)) {
         BackupOrigin::Schedule | BackupOrigin::Request => spec.verify.mode == VerificationMode::AfterEach,
@@ -284,15 +286,17 @@ fn doing(method: BackupMethod) -> &'static str {
     match method {
         BackupMethod::Physical => "copies a member, checks the copy and stores it",
         BackupMethod::Logical => "dumps a member, stores the dump and loads it to check it",
+        BackupMethod::VolumeSnapshot => "boots the snapshot and checks it",
     }
 }
 
-fn succeed(view: &BackupView, summary: &Summary, mut plan: BackupPlan) -> BackupPlan {
+pub(super) fn succeed(view: &BackupView, summary: &Summary, mut plan: BackupPlan) -> BackupPlan {
     let bytes = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    let path = plan.status.location.as_ref().map(|location| location.path.clone()).unwrap_or_default();
+    let path = place(&plan.status).unwrap_or_default();
     let how = match view.object.spec.method {
         BackupMethod::Physical => "booted from the copy",
         BackupMethod::Logical => "loaded the dump",
+        BackupMethod::VolumeSnapshot => "booted from the snapshot",
     };
     let kind = if summary.verified { &event::BACKUP_SUCCEEDED } else { &event::BACKUP_STORED };
     plan.events.push(kind.event(&[
@@ -332,7 +336,7 @@ fn succeed(view: &BackupView, summary: &Summary, mut plan: BackupPlan) -> Backup
     because(plan, "its Job reports that it is stored")
 }
 
-fn fail(view: &BackupView, mut plan: BackupPlan, reason: &str) -> BackupPlan {
+pub(super) fn fail(view: &BackupView, mut plan: BackupPlan, reason: &str) -> BackupPlan {
     plan.events.push(event::BACKUP_FAILED.event(&[("reason", reason)]));
     plan.status.completed_at = Some(Time(view.now));
     let message = format!("{reason}; a new MySQLBackup tries again");
@@ -340,7 +344,7 @@ fn fail(view: &BackupView, mut plan: BackupPlan, reason: &str) -> BackupPlan {
     because(plan, reason)
 }
 
-fn wait(view: &BackupView, mut plan: BackupPlan, missing: &str) -> BackupPlan {
+pub(super) fn wait(view: &BackupView, mut plan: BackupPlan, missing: &str) -> BackupPlan {
     if plan.status.message != missing {
         plan.events.push(event::BACKUP_WAITING.event(&[("message", missing)]));
     }
@@ -349,7 +353,7 @@ fn wait(view: &BackupView, mut plan: BackupPlan, missing: &str) -> BackupPlan {
     because(plan, missing)
 }
 
-fn running(view: &BackupView, mut plan: BackupPlan, message: &str) -> BackupPlan {
+pub(super) fn running(view: &BackupView, mut plan: BackupPlan, message: &str) -> BackupPlan {
     plan.status = standing(view, plan.status, BackupPhase::Running, message);
     plan.look_again = RUNNING;
     because(plan, message)

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 mod deletion;
 mod lines;
 mod logical;
+mod snapshots;
 mod verification;
 
 fn instance(name: &str, role: InstanceRole, ready: bool) -> InstanceStatus {
@@ -40,11 +41,13 @@ fn view() -> BackupView {
     BackupView {
         now: "2026-11-21T03:00:07Z".parse().unwrap(),
         deleted_for: Duration::ZERO,
+        begun_for: Duration::ZERO,
         object,
         cluster: Some(shop()),
         namespace_terminating: false,
         others: Vec::new(),
         store: None,
+        snapshot: crate::backup::SnapshotLook::Unasked,
         verify: None,
         removal: None,
         images: BTreeMap::new(),

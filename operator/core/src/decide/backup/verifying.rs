@@ -1,7 +1,7 @@
 //! A stored backup that is to be verified: its Job is made and followed to its end. What was stored stays as it is, and only
 //! a Job that found damage makes a backup worse than it was.
 
-use super::{because, name, validated};
+use super::{because, name, place, snapshotting, validated};
 use crate::backup::{BackupJob, BackupPlan, BackupView, JobReport, JobState, JobView};
 use crate::build;
 use crate::event;
@@ -9,7 +9,7 @@ use crate::names;
 use crate::validate::{Cluster, Settings};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use porpoise_crds::{
-    BackupLocation, BackupPhase, MySQLBackup, Phase, VERIFY_DUE, VerificationPhase, VerificationStatus,
+    BackupPhase, MySQLBackup, MySQLBackupStatus, Phase, VERIFY_DUE, VerificationPhase, VerificationStatus,
 };
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub(super) fn owed(object: &MySQLBackup) -> Option<VerificationStatus> {
 }
 
 pub(super) fn plan(view: &BackupView, settings: &Settings, plan: BackupPlan) -> BackupPlan {
-    let (Some(now), Some(location)) = (owed(&view.object), plan.status.location.clone()) else {
+    let (Some(now), Some(path)) = (owed(&view.object), place(&plan.status)) else {
         return because(plan, "it is over");
     };
     let is_mine = now.jobs > 0;
@@ -54,16 +54,16 @@ pub(super) fn plan(view: &BackupView, settings: &Settings, plan: BackupPlan) -> 
             plan.stop.push((job.name.clone(), job.uid.clone()));
             plan
         }
-        Some(job) => follow(view, job, now, &location, plan),
+        Some(job) => follow(view, job, now, &path, plan),
         None if now.jobs >= MOST_JOBS => {
             let reason = format!("its Job was deleted, or could not be made, {MOST_JOBS} times");
-            fail(view, now, &location, &reason, plan)
+            fail(view, now, &path, &reason, plan)
         }
         None if is_orphan(view) => {
-            fail(view, now, &location, "its MySQLCluster is deleted, and nobody boots it any more", plan)
+            fail(view, now, &path, "its MySQLCluster is deleted, and nobody boots it any more", plan)
         }
         None => match ready(view, settings) {
-            Ok(cluster) => begin(view, &cluster, now, location, plan),
+            Ok(cluster) => begin(view, &cluster, now, &path, plan),
             Err(missing) => stand(plan, now, VerificationPhase::Pending, &missing),
         },
     }
@@ -106,19 +106,24 @@ fn begin(
     view: &BackupView,
     cluster: &Cluster,
     mut now: VerificationStatus,
-    location: BackupLocation,
+    path: &str,
     mut plan: BackupPlan,
 ) -> BackupPlan {
     // What a member runs: while an update is held back, the wanted image is another one.
     let image = view.images.values().next().unwrap_or(&cluster.image).clone();
     let encryption = plan.status.encryption.clone();
     let job = names::verify_job(name(&view.object));
-    plan.events.push(event::VERIFICATION_STARTED.event(&[("job", &job), ("path", &location.path)]));
-    let work = BackupJob::Verify { location };
+    let Some(work) = work(&plan.status) else { return because(plan, "its status does not say where it is") };
+    plan.events.push(event::VERIFICATION_STARTED.event(&[("job", &job), ("path", path)]));
     plan.account = Some(build::backup_account(&view.object, Some(cluster)));
     plan.job = Some(build::verify_job(&view.object, cluster, &image, &work, encryption.as_ref()));
     now.jobs += 1;
     stand(plan, now, VerificationPhase::Running, &format!("Job {job} begins"))
+}
+
+fn work(status: &MySQLBackupStatus) -> Option<BackupJob> {
+    let stored = status.location.clone().map(|location| BackupJob::Verify { location });
+    stored.or_else(|| snapshotting::examination(status))
 }
 
 /// A Job that exists.
@@ -126,7 +131,7 @@ fn follow(
     view: &BackupView,
     job: &JobView,
     now: VerificationStatus,
-    location: &BackupLocation,
+    path: &str,
     mut plan: BackupPlan,
 ) -> BackupPlan {
     match (&job.state, job.report()) {
@@ -134,14 +139,18 @@ fn follow(
             if job.state == JobState::Active {
                 plan.stop.push((job.name.clone(), job.uid.clone()));
             }
-            damaged(view, now, location, &reason, plan)
+            damaged(view, now, path, &reason, plan)
         }
-        (JobState::Complete, Some(JobReport::Verified { tables })) => {
-            verified(view, now, location, tables, plan)
+        (JobState::Complete, Some(JobReport::Verified { tables })) => verified(view, now, path, tables, plan),
+        // Of a snapshot, which nobody had booted before.
+        (JobState::Complete, Some(JobReport::Stored { summary })) => {
+            plan.status.gtid_set.clone_from(&summary.gtid_set);
+            plan.status.version = Some(summary.version.clone());
+            verified(view, now, path, summary.tables, plan)
         }
         (JobState::Active, Some(JobReport::Failed { reason, for_good: true })) => {
             plan.stop.push((job.name.clone(), job.uid.clone()));
-            fail(view, now, location, &reason, plan)
+            fail(view, now, path, &reason, plan)
         }
         (JobState::Active, _) => {
             let message = match (job.failure(), &job.trouble) {
@@ -153,7 +162,7 @@ fn follow(
         }
         (JobState::Complete | JobState::Failed { .. }, _) => {
             let reason = job.failure().unwrap_or_else(|| "its Job ended without a report".to_owned());
-            fail(view, now, location, &reason, plan)
+            fail(view, now, path, &reason, plan)
         }
     }
 }
@@ -161,12 +170,12 @@ fn follow(
 fn verified(
     view: &BackupView,
     now: VerificationStatus,
-    location: &BackupLocation,
+    path: &str,
     tables: u64,
     mut plan: BackupPlan,
 ) -> BackupPlan {
     let count = tables.to_string();
-    plan.events.push(event::BACKUP_VERIFIED.event(&[("path", &location.path), ("tables", &count)]));
+    plan.events.push(event::BACKUP_VERIFIED.event(&[("path", path), ("tables", &count)]));
     plan.status.verified = Some(true);
     plan.status.verified_at = Some(Time(view.now));
     plan.status.message =
@@ -178,11 +187,11 @@ fn verified(
 fn damaged(
     view: &BackupView,
     now: VerificationStatus,
-    location: &BackupLocation,
+    path: &str,
     reason: &str,
     mut plan: BackupPlan,
 ) -> BackupPlan {
-    plan.events.push(event::BACKUP_DAMAGED.event(&[("path", &location.path), ("reason", reason)]));
+    plan.events.push(event::BACKUP_DAMAGED.event(&[("path", path), ("reason", reason)]));
     plan.status.verified = Some(false);
     plan.status.message = format!("complete, but damaged: {reason}");
     over(view, plan, now, VerificationPhase::Damaged, reason)
@@ -192,11 +201,11 @@ fn damaged(
 fn fail(
     view: &BackupView,
     now: VerificationStatus,
-    location: &BackupLocation,
+    path: &str,
     reason: &str,
     mut plan: BackupPlan,
 ) -> BackupPlan {
-    plan.events.push(event::VERIFICATION_FAILED.event(&[("path", &location.path), ("reason", reason)]));
+    plan.events.push(event::VERIFICATION_FAILED.event(&[("path", path), ("reason", reason)]));
     over(view, plan, now, VerificationPhase::Failed, reason)
 }
 

@@ -58,7 +58,7 @@ fn a29_no_dump_replaces_the_last_physical_backup() {
     }
     let plan = decided(&view);
     let retired: Vec<&str> = plan.retired_backups.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(retired, ["dump-old", "files-old"]);
+    assert_eq!(retired, ["files-old", "dump-old"]);
 }
 
 /// Dumps of single databases come by hand, as often as somebody likes.

@@ -1,7 +1,7 @@
 //! A restore into the cluster that is there (A30, ADR 0028): a new line of data beside the old one, and the way back.
 
 use super::world::{World, set};
-use crate::backup::{ArchiveState, RestoreSource, TargetSecrets};
+use crate::backup::{ArchiveState, RestoreSource, SnapshotSource, TargetSecrets};
 use crate::decide::plan;
 use crate::fixture;
 use crate::line;
@@ -111,7 +111,14 @@ fn a30_the_steps_of_a_restore_in_place_are_seen_in_the_state_and_in_events() {
 
 #[test]
 fn a30_nothing_is_touched_while_the_backup_is_missing() {
-    for look in [None, Some(RestoreLook::Missing("spec.restore.backupRef: name another".to_owned()))] {
+    let missing = || "spec.restore.backupRef: name another".to_owned();
+    let snapshot = SnapshotSource { snapshot: "shop-monday".to_owned(), bytes: 1 };
+    for (look, said) in [
+        (None, "looking for"),
+        (Some(RestoreLook::Missing(missing())), "name another"),
+        (Some(RestoreLook::Awaited(missing())), "name another"),
+        (Some(RestoreLook::Snapshot(Box::new(snapshot))), "name one with method Physical"),
+    ] {
         let mut world = asked();
         world.restore = look.clone();
         let before = world.status();
@@ -125,7 +132,6 @@ fn a30_nothing_is_touched_while_the_backup_is_missing() {
         assert_eq!((after.quorum, after.term, after.line), (before.quorum, before.term, None));
         assert_eq!((world.phase(), restore(&world).phase), (Some(Phase::Healthy), RestorePhase::Waiting));
         assert_eq!(told, usize::from(look.is_some()), "said once");
-        let said = if look.is_some() { "name another" } else { "looking for" };
         assert!(restore(&world).message.contains(said), "{}", restore(&world).message);
         world.restore = Some(source());
         until(&mut world, RestorePhase::Done);

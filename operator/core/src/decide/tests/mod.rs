@@ -22,6 +22,7 @@ mod releases;
 mod restore;
 mod rollout;
 mod schedules;
+mod snapshots;
 mod update_gate;
 mod variables;
 mod world;

@@ -1,0 +1,68 @@
+//! A new cluster that begins with a snapshot: the first member's volume is made from it before the `StatefulSet` would make a
+//! blank one, and then the member is told to take it over.
+
+use super::beginning;
+use super::step::{Situation, Step};
+use crate::build;
+use crate::event;
+use crate::plan::Plan;
+use crate::protocol::{Action, MemberState, Order, ServerPhase};
+use crate::validate::Cluster;
+use crate::view::{ClusterView, RestoreLook};
+
+/// Whether the members must wait for the first volume: once the `StatefulSet` is there, it is a blank one. Has the volume
+/// made when that can be done.
+pub(super) fn holds_members(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) -> bool {
+    let founded = view.object.status.as_ref().is_some_and(|status| status.quorum.is_some());
+    if founded || view.stateful_set.is_some() || view.claims.contains_key(&cluster.names.instance(0)) {
+        return false;
+    }
+    match &view.references.restore {
+        Some(RestoreLook::Snapshot(source)) => {
+            let request = beginning::wanted(cluster).unwrap_or_default();
+            plan.restored_claim = Some(build::restored_claim(cluster, source, &request));
+            true
+        }
+        Some(RestoreLook::Awaited(_)) => true,
+        Some(RestoreLook::Ready(_) | RestoreLook::Missing(_)) | None => false,
+    }
+}
+
+/// What the first member's volume waits for.
+pub(super) fn awaited(view: &ClusterView) -> Option<String> {
+    match &view.references.restore {
+        Some(RestoreLook::Awaited(what)) => Some(what.clone()),
+        Some(RestoreLook::Snapshot(source)) => {
+            Some(format!("the first volume is made from VolumeSnapshot {}", source.snapshot))
+        }
+        Some(RestoreLook::Ready(_) | RestoreLook::Missing(_)) | None => None,
+    }
+}
+
+/// Whether the volume of this instance was made from a snapshot for this very cluster.
+pub(super) fn is_seeded(cluster: &Cluster, view: &ClusterView, instance: &str) -> bool {
+    let request = view.claims.get(instance).and_then(|claim| claim.restored_by.as_ref());
+    request.is_some() && request == beginning::wanted(cluster).as_ref()
+}
+
+/// Has the first instance take over the volume that was made for it.
+pub(super) fn step(cluster: &Cluster, view: &ClusterView, first: &MemberState) -> Option<Step> {
+    let ServerPhase::ForeignVolume { cluster: former, .. } = &first.server else { return None };
+    let request = beginning::wanted(cluster).filter(|_| is_seeded(cluster, view, &first.instance))?;
+    let order = Order {
+        cluster: cluster.uid.clone(),
+        instance: first.instance.clone(),
+        volume: Some(first.volume.clone()),
+        term: first.promised,
+        claim: None,
+        seen: first.seen(),
+        action: Action::TakeOver { former: former.clone(), request },
+    };
+    let step = |reason: String| Step::order(Situation::Founding, vec![order], reason);
+    if !first.message.is_empty() {
+        return Some(beginning::told(view, first, step(format!("{}: {}", first.instance, first.message))));
+    }
+    let what = "takes over the volume that was made from a snapshot";
+    let begun = event::BOOTSTRAP_STARTED.event(&[("instance", &first.instance), ("what", what)]);
+    Some(step(format!("{} {what}", first.instance)).with_event(begun))
+}

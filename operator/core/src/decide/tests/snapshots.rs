@@ -1,0 +1,195 @@
+//! A cluster that begins with a snapshot, and what counts of backups that are snapshots (A10, A30).
+
+use super::world::World;
+use crate::backup::SnapshotSource;
+use crate::fixture;
+use crate::plan::{Desired, Plan};
+use crate::protocol::{Action, ServerPhase};
+use crate::view::{BackupOrigin, BackupSeen, ClusterView, RestoreLook};
+use porpoise_crds::{BackupMethod, BackupPhase, Phase};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+fn source() -> SnapshotSource {
+    SnapshotSource { snapshot: "shop-monday".to_owned(), bytes: 4 << 30 }
+}
+
+/// Before anything exists.
+fn blank() -> (World, ClusterView) {
+    let mut world = World::new(3);
+    let restore = json!({"restore": {"backupRef": {"name": "shop-monday"}}});
+    world.object.spec.bootstrap = Some(serde_json::from_value(restore).unwrap());
+    world.restore = Some(RestoreLook::Snapshot(Box::new(source())));
+    let view = world.view();
+    (world, view)
+}
+
+fn decided(view: &ClusterView) -> Plan {
+    crate::decide::plan(view, &fixture::settings())
+}
+
+fn makes_members(plan: &Plan) -> bool {
+    plan.objects.iter().any(|object| matches!(object, Desired::StatefulSet(_)))
+}
+
+#[test]
+fn a30_the_first_volume_is_made_from_the_snapshot_before_there_are_members() {
+    let (_, mut view) = blank();
+    let plan = decided(&view);
+    assert!(!makes_members(&plan), "they would make a blank one");
+    let claim = json!(plan.restored_claim);
+    assert_eq!(
+        claim["metadata"],
+        json!({
+            "name": "data-shop-0", "namespace": "prod",
+            "annotations": {"mysql.porpoise.dev/restored-by": "restore-c1a5ter"},
+            "labels": claim["metadata"]["labels"],
+        })
+    );
+    let snapshot =
+        json!({"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "shop-monday"});
+    assert_eq!(claim["spec"]["dataSource"], snapshot);
+    assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "20Gi");
+    let second = decided(&ClusterView { line: 2, ..view.clone() }).restored_claim;
+    assert_eq!(second.unwrap().metadata.name.as_deref(), Some("data-2-shop-0"), "that of the line");
+    let missing = "spec.bootstrap.restore.backupRef: MySQLBackup shop-monday is not complete yet";
+    view.references.restore = Some(RestoreLook::Awaited(missing.to_owned()));
+    let plan = decided(&view);
+    assert!(!makes_members(&plan) && plan.restored_claim.is_none());
+    assert_eq!((plan.reason.as_str(), plan.status.phase), (missing, Some(Phase::Initializing)));
+    // What comes from a store needs no volume beforehand.
+    view.references.restore = Some(RestoreLook::Missing("no Secret".to_owned()));
+    assert!(makes_members(&decided(&view)));
+}
+
+/// The world with a first member on a volume that was made from the snapshot.
+fn seeded(request: &str) -> World {
+    let (mut world, _) = blank();
+    // Its members appear with the next pass.
+    world.restore = Some(RestoreLook::Missing("later".to_owned()));
+    world.passes(3);
+    world.restore = Some(RestoreLook::Snapshot(Box::new(source())));
+    let first = world.members.get_mut("shop-0").unwrap();
+    first.claim.restored_by = Some(request.to_owned());
+    first.state.server = ServerPhase::ForeignVolume { cluster: "f0rmer".into(), owner: "prod/old".into() };
+    first.state.cluster = "f0rmer".into();
+    first.state.data = None;
+    world
+}
+
+#[test]
+fn a30_the_first_member_takes_the_volume_over_and_the_others_copy_it() {
+    let mut world = seeded("restore-c1a5ter");
+    world.passes(1);
+    let told = world.last.orders.iter().find(|order| matches!(order.action, Action::TakeOver { .. }));
+    let told = told.unwrap_or_else(|| panic!("{}", world.last.reason));
+    let want = Action::TakeOver { former: "f0rmer".to_owned(), request: "restore-c1a5ter".to_owned() };
+    assert_eq!((told.instance.as_str(), &told.action), ("shop-0", &want));
+    world.until(Phase::Healthy);
+    assert!(world.status().term.unwrap() > 7, "above every term that the data knows");
+    for member in world.members.values() {
+        let executed = &member.state.data.as_ref().unwrap().executed;
+        assert!(executed.contains("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-50"), "{executed}");
+    }
+}
+
+#[test]
+fn a30_a_volume_of_somebody_else_is_not_taken_over() {
+    for request in ["restore-another", ""] {
+        let mut world = seeded(request);
+        world.passes(5);
+        assert_eq!((world.status().quorum, world.last.orders.len()), (None, 0), "{request}");
+        assert!(world.last.reason.contains("holds the data of an earlier cluster"), "{}", world.last.reason);
+    }
+}
+
+#[test]
+fn a30_a_blank_first_volume_never_takes_the_place_of_the_snapshot() {
+    let (mut world, _) = blank();
+    world.restore = Some(RestoreLook::Missing("later".to_owned()));
+    world.passes(3);
+    world.restore = Some(RestoreLook::Snapshot(Box::new(source())));
+    world.passes(5);
+    assert_eq!((world.status().quorum, world.last.orders.len()), (None, 0));
+    assert!(world.last.reason.contains("the volume of the first member is blank"), "{}", world.last.reason);
+}
+
+fn with_backups() -> (World, ClusterView) {
+    let mut world = World::healthy(3);
+    let backup = json!({
+        "target": {"s3": {"bucket": "safe"}}, "method": "VolumeSnapshot", "retention": {"keepLast": 1},
+    });
+    world.object.spec.backup = serde_json::from_value(backup).unwrap();
+    let view = world.view();
+    (world, view)
+}
+
+fn seen(view: &ClusterView, method: BackupMethod, minutes_ago: i64) -> BackupSeen {
+    let moment = view.now - jiff::SignedDuration::from_mins(minutes_ago);
+    BackupSeen {
+        uid: format!("u{minutes_ago}"),
+        origin: BackupOrigin::Schedule,
+        phase: Some(BackupPhase::Succeeded),
+        created: Some(moment),
+        completed: Some(moment),
+        verified: true,
+        method,
+        ..BackupSeen::default()
+    }
+}
+
+#[test]
+fn a10_snapshots_are_counted_on_their_own_and_take_no_stored_backups_place() {
+    let (_, mut view) = with_backups();
+    for (name, method, minutes_ago) in [
+        ("shop-a", BackupMethod::Physical, 60),
+        ("shop-b", BackupMethod::Physical, 50),
+        ("shop-c", BackupMethod::VolumeSnapshot, 40),
+        ("shop-d", BackupMethod::VolumeSnapshot, 30),
+        ("shop-e", BackupMethod::Logical, 20),
+        ("shop-f", BackupMethod::Logical, 10),
+    ] {
+        // Whether it was verified does not change what is counted.
+        let seen = BackupSeen { verified: false, ..seen(&view, method, minutes_ago) };
+        view.backups.insert(name.to_owned(), seen);
+    }
+    let retired: Vec<String> = decided(&view).retired_backups.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(retired, ["shop-a", "shop-e", "shop-c"], "one of each method is kept");
+}
+
+#[test]
+fn a10_where_snapshots_are_not_served_the_condition_says_what_to_do() {
+    let (_, mut view) = with_backups();
+    for (serves, reason) in
+        [(Some(false), "SnapshotsUnavailable"), (Some(true), "NoneYet"), (None, "NoneYet")]
+    {
+        view.references.serves_snapshots = serves;
+        let conditions = decided(&view).status.conditions;
+        let ready = conditions.iter().find(|one| one.type_ == "BackupReady").unwrap();
+        assert_eq!(ready.reason, reason, "{serves:?}");
+        assert_eq!(
+            ready.message.contains("choose method: Physical"),
+            serves == Some(false),
+            "{}",
+            ready.message
+        );
+    }
+}
+
+#[test]
+fn d15_no_update_passes_the_gate_with_a_snapshot() {
+    let (_, mut view) = with_backups();
+    let age = std::time::Duration::from_mins(10);
+    let fresh = |method| seen(&view, method, 1).is_fresh(&view.object, age, view.now);
+    assert!(fresh(BackupMethod::Physical));
+    assert!(!fresh(BackupMethod::VolumeSnapshot), "it cannot be tried on");
+    let names = crate::names::ClusterNames::new("shop", "prod");
+    for origin in [BackupOrigin::Update, BackupOrigin::Deletion] {
+        let wish = super::super::backups::wish(&names, &BTreeMap::new(), "a".into(), origin);
+        assert_eq!(wish.spec.method, BackupMethod::Physical);
+    }
+    let wish = json!({"requestId": "now"});
+    view.object.spec.backup.as_mut().unwrap().on_demand = serde_json::from_value(wish).unwrap();
+    let made: Vec<BackupMethod> = decided(&view).backups.iter().map(|backup| backup.spec.method).collect();
+    assert_eq!(made, [BackupMethod::VolumeSnapshot], "as spec.backup.method says");
+}
