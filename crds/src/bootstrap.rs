@@ -3,6 +3,7 @@
 // The schema derive repeats each struct inside a function.
 #![allow(unreachable_pub)]
 
+use crate::backup::one_source;
 use crate::{BackupLocation, LocalReference, Restore};
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -42,8 +43,7 @@ pub struct Bootstrap {
 /// another dump may be named here.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.backupRef) != has(self.location)")
-    .message("name either backupRef, a MySQLBackup of this namespace, or location, where a backup is stored"))]
+#[x_kube(validation = one_source())]
 pub struct Import {
     /// A `MySQLBackup` of this namespace, of the method `Logical`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
