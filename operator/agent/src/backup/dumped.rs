@@ -1,10 +1,10 @@
 //! Backups of the method `Logical`: stored as they are dumped, then read back and loaded into a blank server. What loads there,
 //! with every table in order and the same as at the donor, is verified.
 
-use super::check::{self, Found};
+use super::check::Found;
 use super::copy::Source;
 use super::dump::{self, Dumped};
-use super::{BackupError, Wish, brief, compare, donor, earlier};
+use super::{BackupError, Wish, brief, donor, earlier, examine};
 use crate::load;
 use crate::logging;
 use crate::mysql::statements;
@@ -135,21 +135,8 @@ async fn try_out(
     let mut agent = server.door().open().await.map_err(asking)?;
     let loaded = load::into(settings, reaper, &server, &mut agent, coming).await;
     loaded.map_err(|source| BackupError::LoadDump { source })?;
-    let readings = match source {
-        Some(source) => {
-            let columns = statements::columns_of_dumped_tables();
-            compare::read(settings, (&mut agent, columns), source).await
-        }
-        None => None,
-    };
-    let found = check::all(&mut agent).await?;
-    let compared = match readings {
-        Some(readings) => Some(readings.settle(&mut agent).await?),
-        None => None,
-    };
-    agent.close().await;
-    server.kill().await.map_err(|source| BackupError::RunStaging { source })?;
-    Ok((found, compared))
+    let source = source.map(|source| (source, statements::columns_of_dumped_tables()));
+    examine(settings, (server, agent), source).await
 }
 
 /// A server that root gets into with the agent's password.

@@ -26,7 +26,7 @@ pub use dump::DumpError;
 pub use error::BackupError;
 pub use rehearse::RehearseError;
 
-use crate::mysql::statements;
+use crate::mysql::{Connection, Statement, statements};
 use crate::settings::Settings;
 use crate::supervise::reap::Reaper;
 use crate::supervise::staging::{Purpose, Staging};
@@ -213,17 +213,24 @@ async fn verify(
     data: (Purpose, &Path),
     source: Option<&Source<'_>>,
 ) -> Result<(Found, Option<Compared>), BackupError> {
-    let running = |source| BackupError::RunStaging { source };
-    let server = Staging::boot(settings, reaper, data, None).await.map_err(running)?;
-    let connection = server.door().open().await;
-    let mut connection = connection.map_err(|source| BackupError::AskCopy { source })?;
+    let server = Staging::boot(settings, reaper, data, None).await;
+    let server = server.map_err(|source| BackupError::RunStaging { source })?;
+    let connection = server.door().open().await.map_err(|source| BackupError::AskCopy { source })?;
+    let source = source.map(|source| (source, statements::columns_of_tables()));
+    examine(settings, (server, connection), source).await
+}
+
+/// Checks every table that a server has, and compares these columns with the member that its data is from. Ends the server, which
+/// wrote nothing that counts.
+async fn examine(
+    settings: &Settings,
+    (server, mut connection): (Staging, Connection),
+    source: Option<(&Source<'_>, Statement)>,
+) -> Result<(Found, Option<Compared>), BackupError> {
     let began = Instant::now();
     // First, since the member goes on: the longer it takes, the more tables are written to.
     let readings = match source {
-        Some(source) => {
-            let columns = statements::columns_of_tables();
-            compare::read(settings, (&mut connection, columns), source).await
-        }
+        Some((source, columns)) => compare::read(settings, (&mut connection, columns), source).await,
         None => None,
     };
     let found = check::all(&mut connection).await?;
@@ -233,8 +240,7 @@ async fn verify(
         None => None,
     };
     connection.close().await;
-    // It wrote nothing that counts.
-    server.kill().await.map_err(running)?;
+    server.kill().await.map_err(|source| BackupError::RunStaging { source })?;
     Ok((found, compared))
 }
 

@@ -112,13 +112,8 @@ pub(super) async fn examine(
 ) -> Result<Found, BackupError> {
     let examining = |source| BackupError::ExamineSnapshot { source: Box::new(source) };
     let server = recover(settings, reaper, cluster, "").await.map_err(examining)?;
-    let asking = |source| BackupError::AskCopy { source };
-    let mut connection = server.door().open().await.map_err(asking)?;
-    let found = check::all(&mut connection).await?;
-    connection.close().await;
-    server.kill().await.map_err(|source| BackupError::RunStaging { source })?;
-    tracing::info!(tables = found.tables, "the snapshot is in order");
-    Ok(found)
+    let connection = server.door().open().await.map_err(|source| BackupError::AskCopy { source })?;
+    Ok(super::examine(settings, (server, connection), None).await?.0)
 }
 
 /// Recovers it, and leaves it as a member's data that replicates from nobody, with the accounts that the statements `accounts`
