@@ -6,7 +6,7 @@ use crate::supervise::reap::Reaper;
 use crate::supervise::staging::Purpose;
 use crate::vault::Vault;
 use crate::volume::{Role, equipped};
-use porpoise_core::backup::{Content, RestoreSource, TargetSecrets};
+use porpoise_core::backup::{Content, TargetSecrets};
 use porpoise_crds::BackupLocation;
 
 /// Gives the number of tables that are in order.
@@ -16,17 +16,16 @@ pub(super) async fn check(
     location: &BackupLocation,
     secrets: &TargetSecrets,
 ) -> Result<u64, BackupError> {
-    let source = RestoreSource { location: location.clone(), secrets: secrets.clone(), point: None };
     let reading = |source| BackupError::ReadBackup { source };
-    let secrets_here = equipped(settings, &location.target, secrets, Role::Own)
+    let secrets = equipped(settings, &location.target, secrets, Role::Own)
         .map_err(|source| BackupError::ReadSettings { source })?;
     let opening = |source| BackupError::ReadDump { source };
-    let vault = Vault::open(&location.target, &secrets_here).map_err(opening)?;
+    let vault = Vault::open(&location.target, &secrets).map_err(opening)?;
     let manifest = vault.manifest(&location.path).await.map_err(opening)?;
     if manifest.content == Content::Dump {
         return dumped::verify(settings, reaper, &vault, &manifest, &location.path).await;
     }
-    let fetched = unpack::fetch(settings, &source, Role::Own).await.map_err(reading)?;
+    let fetched = unpack::fetch(settings, (&vault, manifest), &location.path, None).await.map_err(reading)?;
     tracing::info!(path = location.path, "the backup is fetched");
     let say = |words: &str| tracing::info!("{words}");
     let directory = unpack::verify(settings, reaper, fetched, "", &say).await;

@@ -124,25 +124,36 @@ pub struct Fetched {
     course: Option<Course>,
 }
 
-/// Fetches the data. What an earlier try left is removed. A point in time that cannot be reached is found out before.
-pub async fn fetch(settings: &Settings, source: &RestoreSource, role: Role) -> Result<Fetched, RestoreError> {
-    let directory = settings.data_path.with_extension("restoring");
-    initialize::remove(&directory).map_err(|source| RestoreError::PrepareDirectory { source })?;
+/// Opens what a new cluster begins with.
+pub async fn open(settings: &Settings, source: &RestoreSource) -> Result<(Vault, Manifest), RestoreError> {
     let fetching = |source| RestoreError::FetchBackup { source };
-    let secrets = equipped(settings, &source.location.target, &source.secrets, role)
+    let secrets = equipped(settings, &source.location.target, &source.secrets, Role::Source)
         .map_err(|source| RestoreError::ReadSettings { source })?;
     let vault = Vault::open(&source.location.target, &secrets).map_err(fetching)?;
-    let course = match &source.point {
+    let manifest = vault.manifest(&source.location.path).await.map_err(fetching)?;
+    Ok((vault, manifest))
+}
+
+/// Fetches the data. What an earlier try left is removed. A point in time that cannot be reached is found out before.
+pub async fn fetch(
+    settings: &Settings,
+    (vault, manifest): (&Vault, Manifest),
+    path: &str,
+    point: Option<&RestorePoint>,
+) -> Result<Fetched, RestoreError> {
+    let directory = settings.data_path.with_extension("restoring");
+    initialize::remove(&directory).map_err(|source| RestoreError::PrepareDirectory { source })?;
+    let course = match point {
         Some(point) => {
-            let manifest = vault.manifest(&source.location.path).await.map_err(fetching)?;
             let scratch = directory.with_extension("look");
-            let found = course(&vault, &source.location.path, &manifest, point, &scratch).await;
+            let found = course(vault, path, &manifest, point, &scratch).await;
             let reaching = |source| RestoreError::ReachPoint { source: ReplayError::FollowCourse { source } };
             Some(found.map_err(reaching)?)
         }
         None => None,
     };
-    let manifest = vault.fetch(&source.location.path, &directory).await.map_err(fetching)?;
+    let fetched = vault.fetch_of(&manifest, path, &directory).await;
+    fetched.map_err(|source| RestoreError::FetchBackup { source })?;
     Ok(Fetched { directory, told: manifest.summary.gtid_set.unwrap_or_default(), course })
 }
 

@@ -7,7 +7,6 @@ use crate::intent::{self, Intent};
 use crate::logging;
 use crate::supervise::Server;
 use crate::supervise::initialize;
-use crate::volume::Role;
 use porpoise_core::backup::RestoreSource;
 use porpoise_core::protocol::Term;
 use std::sync::Arc;
@@ -70,7 +69,9 @@ async fn replace(pursuit: &Pursuit, wanted: &Wanted) -> Result<(), GoalError> {
     let restoring = |source| GoalError::RestoreData { source };
     // Before the data is fetched: files that cannot be used are told at once.
     let accounts = accounts::script(settings, &pursuit.member.config)?;
-    let fetched = unpack::fetch(settings, &wanted.source, Role::Source).await.map_err(restoring)?;
+    let (vault, manifest) = unpack::open(settings, &wanted.source).await.map_err(restoring)?;
+    let fetched = unpack::fetch(settings, (&vault, manifest), place, wanted.source.point.as_ref()).await;
+    let fetched = fetched.map_err(restoring)?;
     stop(pursuit).await;
     let say = |words: &str| pursuit.member.say(words, false);
     let verified = unpack::verify(settings, pursuit.supervisor.reaper(), fetched, &accounts, &say).await;

@@ -21,12 +21,16 @@ use uuid::Uuid;
 /// Between the name of the directory and what tells attempts apart.
 const PARTIAL: &str = ".partial-";
 
-pub(super) async fn fetch(vault: &Vault, folder: &str, into: &Path) -> Result<Manifest, VaultError> {
-    let manifest = manifest::read(&vault.objects, folder).await?;
+pub(super) async fn fetch(
+    vault: &Vault,
+    manifest: &Manifest,
+    folder: &str,
+    into: &Path,
+) -> Result<(), VaultError> {
     if manifest.content != Content::Files {
         return Err(VaultError::HoldsDump { folder: folder.to_owned() });
     }
-    let download = Arc::new(Download::new(vault, &manifest, folder)?);
+    let download = Arc::new(Download::new(vault, manifest, folder)?);
     let partial = blocking("prepare the directory", {
         let into = into.to_owned();
         move || prepare(&into)
@@ -48,7 +52,7 @@ pub(super) async fn fetch(vault: &Vault, folder: &str, into: &Path) -> Result<Ma
         (Err(error), _) | (Ok(()), Err(error)) => Err(error),
         (Ok(()), Ok(())) => {
             tracing::info!(took_ms = began.elapsed().as_millis(), "the data is written and durable");
-            Ok(manifest)
+            Ok(())
         }
     }
 }

@@ -139,7 +139,17 @@ impl Vault {
     /// # Errors
     /// The first damaged or missing chunk is named. After any error `into` does not exist.
     pub async fn fetch(&self, folder: &str, into: &Path) -> Result<Manifest, VaultError> {
-        fetch::fetch(self, folder, into).await
+        let manifest = self.manifest(folder).await?;
+        self.fetch_of(&manifest, folder, into).await?;
+        Ok(manifest)
+    }
+
+    /// The same when the manifest was read before.
+    ///
+    /// # Errors
+    /// Those of [`Self::fetch`].
+    pub async fn fetch_of(&self, manifest: &Manifest, folder: &str, into: &Path) -> Result<(), VaultError> {
+        fetch::fetch(self, manifest, folder, into).await
     }
 
     /// Stores the statements of a dump as they come, under the name `folder`. It is no backup before it is completed.
