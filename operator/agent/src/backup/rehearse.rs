@@ -7,18 +7,16 @@ use crate::settings::{Settings, SettingsError};
 use crate::supervise::arguments;
 use crate::supervise::initialize::{self, InitializeError};
 use crate::supervise::output;
-use crate::supervise::reap::Reaper;
+use crate::supervise::reap::{self, Reaper};
 use crate::supervise::script::Script;
 use crate::supervise::staging::{Purpose, Staging, StagingError};
 use crate::vault::{Vault, VaultError};
 use crate::volume::{Role, equipped};
-use nix::sys::signal::Signal;
 use porpoise_core::backup::TargetSecrets;
 use porpoise_crds::BackupLocation;
 use std::io;
 use std::process::Command;
 use std::time::Duration;
-use tokio::time::timeout;
 
 /// For reading settings; it takes a fraction of a second.
 const READ_SETTINGS: Duration = Duration::from_mins(2);
@@ -135,13 +133,8 @@ async fn take_settings(settings: &Settings, reaper: &Reaper) -> Result<(), Rehea
     command.args(arguments::serve(settings, &config, SERVER_ID)).arg("--validate-config");
     let child = reaper.spawn(&mut command).map_err(|source| RehearseError::StartServer { source })?;
     let relay = output::relay(child.stdout, child.stderr);
-    let how = if let Ok(how) = timeout(READ_SETTINGS, child.exit).await {
-        how.unwrap_or_else(|_| "ended unseen".into())
-    } else {
-        reaper.signal(child.pid, Signal::SIGKILL);
-        format!("took more than {READ_SETTINGS:?}")
-    };
-    if how == "exited with status 0" {
+    let how = reaper.end_within(READ_SETTINGS, child.pid, child.exit).await;
+    if reap::is_well(&how) {
         return Ok(());
     }
     let last = relay.errors().await;

@@ -2,7 +2,7 @@
 
 use super::arguments;
 use super::output;
-use super::reap::Reaper;
+use super::reap::{self, Reaper};
 use super::script::Script;
 use crate::files;
 use crate::mysql::quote::{self, QuoteError, Quoted};
@@ -184,13 +184,8 @@ async fn run(
     command.args(arguments::initialize(settings, data, script));
     let child = reaper.spawn(&mut command).map_err(|source| InitializeError::StartServer { source })?;
     let last_error = output::relay(child.stdout, child.stderr);
-    let how = if let Ok(how) = tokio::time::timeout(LIMIT, child.exit).await {
-        how.unwrap_or_else(|_| "ended unseen".into())
-    } else {
-        reaper.signal(child.pid, nix::sys::signal::Signal::SIGKILL);
-        format!("took more than {LIMIT:?}")
-    };
-    if how == "exited with status 0" {
+    let how = reaper.end_within(LIMIT, child.pid, child.exit).await;
+    if reap::is_well(&how) {
         return Ok(());
     }
     let last = last_error.suffix().await;

@@ -360,15 +360,15 @@ impl Supervisor {
         let mut exit = child.exit;
         let mut answered = false;
         let ended = tokio::select! {
-            ended = &mut exit => Some(ended),
+            how = &mut exit => Some(how),
             () = socket::until_it_answers(&self.door) => None,
             () = lockout::seen(&self.door) => {
                 self.break_in();
                 Some((&mut exit).await)
             }
         };
-        let ended = if let Some(ended) = ended {
-            ended
+        let how = if let Some(how) = ended {
+            how
         } else {
             answered = true;
             drop(way_in);
@@ -377,7 +377,6 @@ impl Supervisor {
             self.status.send_replace(Server::Up { run });
             exit.await
         };
-        let how = ended.unwrap_or_else(|_| "ended unseen".into());
         // At once: whoever waits for the end must not wait for the last lines of the log.
         self.status.send_replace(Server::Down);
         (format!("{how}{}", last_error.suffix().await), answered)

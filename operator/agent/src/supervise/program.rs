@@ -2,7 +2,7 @@
 //!
 //! They get their password in a file that nobody else may read, never on the command line.
 
-use super::reap::{Child, Reaper};
+use super::reap::{self, Child, Exit, Reaper};
 use super::secret_file::SecretFile;
 use crate::settings::Settings;
 use nix::sys::signal::Signal;
@@ -13,7 +13,6 @@ use std::process::{ChildStderr, Command};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStdin, ChildStdout};
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -94,7 +93,7 @@ pub struct Program {
     name: &'static str,
     reaper: Reaper,
     pid: i32,
-    exit: oneshot::Receiver<String>,
+    exit: Exit,
     stdin: Option<ChildStdin>,
     stdout: Option<ChildStdout>,
     words: JoinHandle<String>,
@@ -152,11 +151,9 @@ impl Program {
     /// Waits until it has ended well.
     pub async fn end(mut self) -> Result<(), ProgramError> {
         self.stdin = None;
-        let how = match timeout(END, &mut self.exit).await {
-            Ok(how) => how.unwrap_or_else(|_| "ended unseen".to_owned()),
-            Err(_) => format!("did not end within {END:?}"),
-        };
-        if how == "exited with status 0" {
+        let how = timeout(END, &mut self.exit).await;
+        let how = how.unwrap_or_else(|_| format!("did not end within {END:?}"));
+        if reap::is_well(&how) {
             return Ok(());
         }
         let words = match timeout(Duration::from_secs(1), &mut self.words).await {

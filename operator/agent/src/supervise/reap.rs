@@ -5,12 +5,37 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::collections::HashMap;
 use std::io;
+use std::pin::Pin;
 use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 type Waiting = HashMap<i32, oneshot::Sender<String>>;
+
+/// How a child ended, in words, once it has.
+pub struct Exit(oneshot::Receiver<String>);
+
+impl Future for Exit {
+    type Output = String;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<String> {
+        // Nobody is left to tell it only when the program itself ends.
+        Pin::new(&mut self.0).poll(context).map(|how| how.unwrap_or_else(|_| "ended unseen".to_owned()))
+    }
+}
+
+/// Whether a child that ended so did what it should.
+pub fn is_well(how: &str) -> bool {
+    how == exited(0)
+}
+
+fn exited(status: i32) -> String {
+    format!("exited with status {status}")
+}
 
 /// Starts children and collects every process that ends, ours or orphaned to us.
 #[derive(Clone, Default)]
@@ -23,7 +48,7 @@ pub struct Child {
     /// Its process id.
     pub pid: i32,
     /// How it ended, in words, once it has.
-    pub exit: oneshot::Receiver<String>,
+    pub exit: Exit,
     /// Its standard input, if somebody feeds it.
     pub stdin: Option<ChildStdin>,
     /// Its standard output.
@@ -69,7 +94,15 @@ impl Reaper {
         let (sender, exit) = oneshot::channel();
         children.insert(pid, sender);
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        Ok(Child { pid, exit, stdin, stdout, stderr })
+        Ok(Child { pid, exit: Exit(exit), stdin, stdout, stderr })
+    }
+
+    /// Waits for the end of a child, and kills it when that takes longer than `limit`.
+    pub async fn end_within(&self, limit: Duration, pid: i32, exit: Exit) -> String {
+        timeout(limit, exit).await.unwrap_or_else(|_| {
+            self.signal(pid, Signal::SIGKILL);
+            format!("took more than {limit:?}")
+        })
     }
 
     /// Sends a signal to a child that has not been collected: its number cannot belong to another process yet.
@@ -84,7 +117,7 @@ impl Reaper {
         let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let (pid, how) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, code)) => (pid, format!("exited with status {code}")),
+                Ok(WaitStatus::Exited(pid, code)) => (pid, exited(code)),
                 Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, format!("was ended by {signal}")),
                 Ok(WaitStatus::StillAlive) | Err(_) => return,
                 Ok(_) => continue,

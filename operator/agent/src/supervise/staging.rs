@@ -5,7 +5,7 @@
 
 pub use super::arguments::Purpose;
 use super::output::{self, Relay};
-use super::reap::{Child, Reaper};
+use super::reap::{self, Child, Exit, Reaper};
 use super::{arguments, lockout, socket};
 use crate::mysql::Door;
 use crate::settings::Settings;
@@ -15,7 +15,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 /// For crash recovery of a copy: what is left of the log is at most a few gigabytes.
@@ -58,7 +57,7 @@ pub enum StagingError {
 pub struct Staging {
     reaper: Reaper,
     pid: i32,
-    exit: oneshot::Receiver<String>,
+    exit: Exit,
     relay: Option<Relay>,
     door: Door,
     socket: PathBuf,
@@ -131,11 +130,8 @@ impl Staging {
     pub async fn stop(mut self) -> Result<(), StagingError> {
         let began = Instant::now();
         self.reaper.signal(self.pid, Signal::SIGTERM);
-        let how = match timeout(STOP, &mut self.exit).await {
-            Ok(how) => how.unwrap_or_else(|_| "ended unseen".into()),
-            Err(_) => late(),
-        };
-        if how == "exited with status 0" {
+        let how = timeout(STOP, &mut self.exit).await.unwrap_or_else(|_| late());
+        if reap::is_well(&how) {
             tracing::info!(took_ms = began.elapsed().as_millis(), "the server on the data stopped");
             return Ok(());
         }
@@ -146,7 +142,7 @@ impl Staging {
     /// How it ended, if it did before it answered. A copy from a time of other passwords never answers.
     async fn until_it_answers(&mut self) -> Option<String> {
         tokio::select! {
-            how = &mut self.exit => Some(how.unwrap_or_else(|_| "ended unseen".into())),
+            how = &mut self.exit => Some(how),
             () = socket::until_it_answers(&self.door) => None,
             () = lockout::seen(&self.door) => {
                 self.reaper.signal(self.pid, Signal::SIGKILL);
