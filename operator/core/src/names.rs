@@ -226,6 +226,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a29_no_dump_has_the_private_schema() {
+        assert!(porpoise_crds::RESERVED_DATABASES.contains(&PRIVATE_SCHEMA));
+    }
+
+    #[test]
     fn the_last_backup_is_named_after_one_cluster_of_the_name() {
         let names = ClusterNames::new("shop", "prod");
         let name = names.final_backup("1f0c2d3e-aaaa-bbbb-cccc-0123456789ab");

@@ -25,6 +25,7 @@ pub use private::*;
 pub use variables::*;
 
 use super::quote::{self, QuoteError};
+use porpoise_crds::RESERVED_DATABASES;
 use sqlx::AssertSqlSafe;
 use std::net::IpAddr;
 use std::path::Path;
@@ -330,6 +331,11 @@ pub fn clone_progress() -> Statement {
 /// Makes mysqld read its certificate files again.
 pub fn reload_tls() -> Statement {
     Statement::new("reload_tls", "ALTER INSTANCE RELOAD TLS")
+}
+
+/// Those of the server and of Porpoise, as a list of literals.
+fn databases_of_no_user() -> String {
+    RESERVED_DATABASES.map(|name| format!("'{name}'")).join(", ")
 }
 
 fn switch(is_on: bool) -> &'static str {

@@ -1,8 +1,7 @@
 //! Comparing a copy with the server that it was copied from.
 
-use super::Statement;
+use super::{Statement, databases_of_no_user};
 use crate::mysql::quote::{self, QuoteError};
-use porpoise_core::names::PRIVATE_SCHEMA;
 use std::time::Duration;
 
 /// Where the binlog is (MySQL manual, "SHOW BINARY LOG STATUS Statement").
@@ -26,9 +25,9 @@ fn columns_that(wanted: &str) -> String {
     format!(
         "SELECT TABLE_SCHEMA AS table_schema, TABLE_NAME AS table_name, COLUMN_NAME AS column_name \
          FROM information_schema.COLUMNS JOIN information_schema.TABLES USING (TABLE_SCHEMA, TABLE_NAME) \
-         WHERE TABLE_TYPE = 'BASE TABLE' AND ENGINE = 'InnoDB' AND {wanted} AND TABLE_SCHEMA NOT IN \
-         ('mysql', 'sys', 'performance_schema', 'information_schema', '{PRIVATE_SCHEMA}') \
-         ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"
+         WHERE TABLE_TYPE = 'BASE TABLE' AND ENGINE = 'InnoDB' AND {wanted} AND TABLE_SCHEMA NOT IN ({}) \
+         ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION",
+        databases_of_no_user()
     )
 }
 

@@ -1,16 +1,16 @@
 //! Dumping a server, and loading what was dumped.
 
-use super::Statement;
+use super::{Statement, databases_of_no_user};
 use crate::mysql::quote::{self, QuoteError, Quoted};
-use porpoise_core::names::{self, PRIVATE_SCHEMA};
+use porpoise_core::names;
 
 /// Databases of users.
 pub fn user_databases() -> Statement {
     Statement::new(
         "user_databases",
         format!(
-            "SELECT SCHEMA_NAME AS name FROM information_schema.SCHEMATA WHERE SCHEMA_NAME NOT IN \
-             ('mysql', 'sys', 'performance_schema', 'information_schema', '{PRIVATE_SCHEMA}') ORDER BY 1"
+            "SELECT SCHEMA_NAME AS name FROM information_schema.SCHEMATA WHERE SCHEMA_NAME NOT IN ({}) ORDER BY 1",
+            databases_of_no_user()
         ),
     )
 }
