@@ -2,8 +2,6 @@
 
 use super::chunks::{self, UNDER_WAY, WAITING};
 use super::compress::compress;
-use super::objects::Objects;
-use super::pace::Pace;
 use super::seal::Seal;
 use super::{Vault, VaultError, fetch, manifest, pack};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -101,7 +99,7 @@ impl Uploaded {
     pub async fn complete(self, summary: &Summary) -> Result<Manifest, VaultError> {
         let manifest = self.manifest(summary);
         let Self { upload, folder, .. } = self;
-        manifest::write(&upload.objects, &folder, &manifest).await?;
+        manifest::write(&upload.vault.objects, &folder, &manifest).await?;
         upload.tidy(&manifest.chunks).await;
         Ok(manifest)
     }
@@ -110,12 +108,10 @@ impl Uploaded {
 /// One attempt.
 struct Upload {
     vault: Vault,
-    objects: Objects,
     folder: ObjectPath,
     attempt: String,
     about: About,
     seal: Seal,
-    pace: Pace,
 }
 
 impl Upload {
@@ -125,12 +121,10 @@ impl Upload {
         }
         Ok(Arc::new(Self {
             vault: vault.clone(),
-            objects: vault.objects.clone(),
             folder: manifest::folder_path(folder)?,
             attempt: Uuid::new_v4().simple().to_string(),
             about: about.clone(),
             seal,
-            pace: vault.pace.clone(),
         }))
     }
 
@@ -159,8 +153,8 @@ impl Upload {
         let upload = self.clone();
         let sealing = spawn_blocking(move || upload.seal.close(name, compress(&chunk)?));
         let sealed = sealing.await.map_err(|_| VaultError::AwaitStep { step: "compress a chunk" })??;
-        self.pace.wait(sealed.entry.bytes).await;
-        self.objects.put(&self.folder.clone().join(sealed.entry.name.as_str()), sealed.parts).await?;
+        self.vault.pace.wait(sealed.entry.bytes).await;
+        self.vault.objects.put(&self.folder.clone().join(sealed.entry.name.as_str()), sealed.parts).await?;
         Ok(sealed.entry)
     }
 
@@ -170,7 +164,7 @@ impl Upload {
         let names: BTreeSet<&str> = chunks.iter().map(|chunk| chunk.name.as_str()).collect();
         let is_ours =
             |path: &ObjectPath| path.filename().is_some_and(|name| name == MANIFEST || names.contains(name));
-        if let Err(error) = self.objects.delete_all(&self.folder, is_ours).await {
+        if let Err(error) = self.vault.objects.delete_all(&self.folder, is_ours).await {
             tracing::warn!(%error, "what earlier attempts left in the folder of the backup stays there");
         }
     }
