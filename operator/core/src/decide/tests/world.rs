@@ -1,9 +1,12 @@
 //! A small world for the decisions: members that obey orders at once, with data that really moves between them.
 
 mod lines;
+mod member;
+mod orders;
 mod templates;
 
 use lines::Sets;
+use member::{Member, add, blank, uuid};
 pub(super) use templates::Flaw;
 
 use crate::decide::plan;
@@ -11,11 +14,9 @@ use crate::fixture;
 use crate::gate::FeatureGates;
 use crate::gtid::GtidSet;
 use crate::plan::{Deletion, Plan};
-use crate::protocol::{Action, DataState, MemberState, Order, Role, ServerPhase};
+use crate::protocol::{Order, Role, ServerPhase};
 use crate::validate::Settings;
-use crate::view::{
-    Ages, ClaimView, ClusterView, Look, NodeView, OriginLook, PodView, References, RestoreLook, TroubleKind,
-};
+use crate::view::{Ages, ClusterView, Look, NodeView, OriginLook, PodView, References, RestoreLook};
 use porpoise_crds::{FINALIZER, MySQLCluster, Phase, Quorum};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -49,51 +50,8 @@ pub(super) struct World {
     pub(super) rejoined: (usize, u64),
 }
 
-#[derive(Clone)]
-pub(super) struct Member {
-    pub(super) state: MemberState,
-    pub(super) up: bool,
-    /// Its Pod is being deleted.
-    pub(super) ends: bool,
-    pub(super) claim: ClaimView,
-    /// The note of the agent's: a primary of this term whose writes were not closed in order, waiting for acknowledgements.
-    reigned: Option<i64>,
-    /// What a held member has.
-    asleep: Option<DataState>,
-    /// The template its Pod was made from.
-    template: u32,
-    /// Why nothing runs in its Pod.
-    pub(super) held_up: Option<TroubleKind>,
-    /// Whether its Pod was ready, and since when.
-    readiness: (bool, jiff::Timestamp),
-    /// How often its container was started again.
-    pub(super) restarts: u32,
-}
-
-impl Member {
-    /// Executes these transactions.
-    pub(super) fn executes(&mut self, text: &str) {
-        add(&mut self.state, text);
-    }
-
-    /// mysqld starts with all it has: recovery commits whatever waited.
-    fn wake(&mut self) {
-        self.reigned = None;
-        if let Some(data) = self.asleep.take() {
-            self.state.data = Some(data);
-            self.state.server = ServerPhase::Running;
-        }
-    }
-}
-
 pub(super) fn set(text: &str) -> GtidSet {
     GtidSet::parse(text).unwrap()
-}
-
-/// A server UUID that was never used before: a volume that is made anew or cloned gets one (ADR 0008).
-fn uuid(name: &str, incarnation: u64) -> String {
-    let ordinal = crate::names::ordinal(name).unwrap_or(0);
-    format!("0000000{ordinal}-0000-0000-0000-{incarnation:012}")
 }
 
 impl World {
@@ -386,101 +344,6 @@ impl World {
         }
     }
 
-    /// Delivers an order, if its member runs.
-    pub(super) fn receive(&mut self, order: &Order) {
-        let blocked_donor = match &order.action {
-            Action::Clone { donor, .. } => {
-                !self.members[donor].up || self.members[donor].state.data.is_none()
-            }
-            _ => false,
-        };
-        if self.members.get(&order.instance).is_none_or(|member| !member.up) || blocked_donor {
-            return;
-        }
-        self.obey(order);
-    }
-
-    fn obey(&mut self, order: &Order) {
-        let source_data = match &order.action {
-            Action::Follow { source: other, .. } | Action::Clone { donor: other, .. } => {
-                self.members[other].state.data.clone()
-            }
-            _ => None,
-        };
-        let source_up = match &order.action {
-            Action::Follow { source, .. } => self.members[source].up,
-            _ => true,
-        };
-        let ackers = self.ackers(&order.instance);
-        let member = self.members.get_mut(&order.instance).unwrap();
-        let state = &mut member.state;
-        if order.volume.as_ref().is_some_and(|volume| *volume != state.volume) || order.term < state.promised
-        {
-            return;
-        }
-        let old_claim = order
-            .claim
-            .as_ref()
-            .zip(state.claim.as_ref())
-            .is_some_and(|(sent, known)| sent.version < known.version);
-        // Without a server nothing comes of an order.
-        if old_claim || order.seen != state.seen() || matches!(state.server, ServerPhase::Failed { .. }) {
-            return;
-        }
-        state.promised = order.term;
-        state.goal += 1;
-        if let Some(claim) = &order.claim
-            && state.claim.as_ref().is_none_or(|known| known.version < claim.version)
-        {
-            state.claim = Some(claim.clone());
-        }
-        let rejoins =
-            matches!((&member.asleep, &order.action), (Some(_), Action::Follow { keep: Some(_), .. }));
-        member.wake();
-        if rejoins {
-            self.cut(order);
-        }
-        let member = self.members.get_mut(&order.instance).unwrap();
-        act(&mut member.state, order, source_data, ackers, source_up);
-        if let Action::Promote { k, .. } = order.action {
-            member.reigned = (k > 0).then_some(order.term);
-            let record = format!("{}:{}", member.state.server_uuid.clone().unwrap(), order.term);
-            self.records.push((set(&record), order.term));
-            self.waits_for.insert(order.instance.clone(), k);
-            // The term record, and with it everything older, reaches those whose acknowledgement proves k.
-            self.deliver(&order.instance);
-        }
-    }
-
-    /// A held member loses what it may not keep, and with it perhaps its own term's record; it is a new server then.
-    fn cut(&mut self, order: &Order) {
-        let Action::Follow { keep: Some(keep), .. } = &order.action else {
-            return;
-        };
-        self.next_transaction += 1;
-        let fresh = uuid(&order.instance, 2_000_000 + self.next_transaction);
-        let member = self.members.get_mut(&order.instance).unwrap();
-        let data = member.state.data.as_mut().unwrap();
-        let before = set(&data.executed);
-        let kept = before.intersect(&set(keep));
-        data.history =
-            (self.records.iter().filter(|(record, _)| kept.contains(record)).map(|(_, term)| *term))
-                .max()
-                .unwrap_or(0);
-        data.executed = kept.to_string();
-        data.retrieved.clone_from(&data.executed);
-        member.state.server_uuid = Some(fresh);
-        self.rejoined = (self.rejoined.0 + 1, self.rejoined.1 + before.subtract(&kept).count());
-    }
-
-    fn ackers(&self, primary: &str) -> i32 {
-        let acknowledges = |member: &&Member| {
-            member.up
-                && matches!(&member.state.role, Role::Replica { source, receiving: true, acknowledging: true, .. } if source == primary)
-        };
-        i32::try_from(self.members.values().filter(acknowledges).count()).unwrap()
-    }
-
     /// Passes until the phase is reached; fails with the last plan when it is not.
     pub(super) fn until(&mut self, phase: Phase) {
         for _ in 0..200 {
@@ -496,121 +359,6 @@ impl World {
         for _ in 0..count {
             self.pass();
         }
-    }
-}
-
-fn act(state: &mut MemberState, order: &Order, source: Option<DataState>, ackers: i32, source_up: bool) {
-    match &order.action {
-        Action::Seal => {
-            state.role = Role::Sealed { term: order.term };
-            state.data.as_mut().unwrap().settled = true;
-        }
-        Action::Promote { k, admit } => {
-            let data = state.data.as_mut().unwrap();
-            if data.history != order.term {
-                let text = format!("{}:{}", state.server_uuid.clone().unwrap(), order.term);
-                data.executed = set(&data.executed).union(&set(&text)).to_string();
-                data.history = order.term;
-            }
-            let proven_k = (ackers >= *k).then_some(*k);
-            state.role =
-                Role::Primary { term: order.term, proven_k, admitting: *admit && proven_k.is_some() };
-        }
-        Action::Follow { source: from, acknowledge, .. } => {
-            let diverged = source.is_some_and(|data| {
-                !set(&data.executed).contains(&set(&state.data.as_ref().unwrap().executed))
-            });
-            assert!(!diverged, "{} was told to follow although it diverged", order.instance);
-            state.role = Role::Replica {
-                term: order.term,
-                source: from.clone(),
-                receiving: source_up,
-                hearing: source_up,
-                applying: true,
-                acknowledging: *acknowledge,
-                lag_seconds: Some(0),
-                lagging: false,
-                error: String::new(),
-                needs_clone: false,
-            };
-        }
-        Action::Clone { .. } => {
-            assert!(
-                order.claim.as_ref().unwrap().members.iter().all(|member| member.volume != state.volume),
-                "cloned a member of the claim"
-            );
-            state.data = source;
-            // Its own numbers may be used by somebody else's past: a clone is a new server.
-            let lives = state
-                .server_uuid
-                .as_ref()
-                .and_then(|text| text.rsplit('-').next()?.parse::<u64>().ok())
-                .unwrap_or(0);
-            state.server_uuid = Some(uuid(&order.instance, lives + 1_000_000));
-            state.role = Role::Idle;
-        }
-        Action::Adopt { .. } => {
-            order.cluster.clone_into(&mut state.cluster);
-            state.server = ServerPhase::Running;
-        }
-        Action::Begin { request, .. } => {
-            let executed = format!("{}:1", state.server_uuid.clone().unwrap());
-            state.data = Some(DataState { executed, settled: true, ..DataState::default() });
-            state.replaced_by.clone_from(request);
-        }
-        Action::Restore { request, .. } => {
-            let data = DataState {
-                executed: "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-50".to_owned(),
-                history: 7,
-                settled: true,
-                ..DataState::default()
-            };
-            (state.data, state.replaced_by) = (Some(data), request.clone());
-        }
-        Action::TakeOver { request, .. } => {
-            order.cluster.clone_into(&mut state.cluster);
-            let executed = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-50".to_owned();
-            let data = DataState { executed, history: 7, settled: true, ..DataState::default() };
-            (state.data, state.replaced_by) = (Some(data), request.clone());
-            state.server = ServerPhase::Running;
-        }
-        Action::Shutdown => state.server = ServerPhase::Stopped,
-    }
-}
-
-fn add(state: &mut MemberState, text: &str) {
-    let data = state.data.as_mut().unwrap();
-    data.executed = set(&data.executed).union(&set(text)).to_string();
-}
-
-fn blank(name: &str, volume: &str) -> Member {
-    let state = MemberState {
-        cluster: "c1a5ter".to_owned(),
-        instance: name.to_owned(),
-        volume: volume.to_owned(),
-        server: ServerPhase::Running,
-        server_uuid: Some(uuid(name, 0)),
-        version: Some("9.7.4".to_owned()),
-        data: Some(DataState { settled: true, ..DataState::default() }),
-        ..MemberState::default()
-    };
-    let claim = ClaimView {
-        uid: format!("claim-of-{name}"),
-        bound: true,
-        size_bytes: 20 << 30,
-        ..ClaimView::default()
-    };
-    Member {
-        state,
-        up: true,
-        ends: false,
-        claim,
-        reigned: None,
-        asleep: None,
-        template: 0,
-        held_up: None,
-        readiness: (false, jiff::Timestamp::UNIX_EPOCH),
-        restarts: 0,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Volumes of several lines of data, and the `StatefulSet` whose Pods mount them.
 
-use super::{Member, World, blank, uuid};
+use super::World;
+use super::member::{Member, blank, uuid};
 use crate::decide::plan;
 use crate::fixture;
 use crate::line::{self, FIRST, Line};

@@ -1,6 +1,7 @@
 //! Pod templates of the small world, and what is wrong with some of them.
 
-use super::{Member, World, node_of};
+use super::member::Member;
+use super::{World, node_of};
 use crate::protocol::{Role, ServerPhase};
 use crate::view::{ClusterView, PodView, Trouble, TroubleKind};
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetStatus};
