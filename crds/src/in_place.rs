@@ -105,8 +105,8 @@ pub enum RestorePhase {
     Done,
     /// The request was withdrawn: the members with the new volumes stop.
     Returning,
-    /// The request was withdrawn before the restored data was opened, and the cluster has the data it had; or another one took its
-    /// place while the restored data was being opened, and begins from there.
+    /// The request was withdrawn before the restored data was opened, and the cluster has the data it had; or another one took
+    /// its place while the restored data was being opened, and begins from there.
     Withdrawn,
     /// The request stood in the spec when the cluster began. Nothing was done.
     Skipped,

@@ -1,5 +1,6 @@
-//! Another MySQL image, by the object and by Helm: a verified backup first, then a try on a copy of it, then the replicas, last the
-//! primary, while clients write and the ledger judges (A34, C8, D15, D40). Without a backup, or when the try fails, nothing is touched.
+//! Another MySQL image, by the object and by Helm: a verified backup first, then a try on a copy of it, then the replicas, last
+//! the primary, while clients write and the ledger judges (A34, C8, D15, D40). Without a backup, or when the try fails, nothing
+//! is touched.
 
 use crate::maintenance::{clients_write, go_on};
 use anyhow::{Context, Result, bail, ensure};

@@ -1,7 +1,7 @@
 //! The agent: process 1 of the mysql container and parent of mysqld.
 //!
-//! `run` is the table of contents. Orders come in through `serve` and are judged by
-//! `porpoise_core::member`; `promise` makes them durable; `goal` works towards them; `supervise` keeps mysqld; `observe` looks; `member` tells what is known.
+//! `run` is the table of contents. Orders come in through `serve` and are judged by `porpoise_core::member`; `promise` makes them
+//! durable; `goal` works towards them; `supervise` keeps mysqld; `observe` looks; `member` tells what is known.
 
 pub mod archive;
 pub mod backup;

@@ -1,7 +1,8 @@
 //! The operator: watch, observe, decide, act, report.
 //!
-//! [`reconcile`] is the table of contents of one pass over a cluster, [`reconcile_backup`] of one over a backup. The steps (`watch`, `observe`, `act`, `report`) do not import each
-//! other; what passes between them has its own small modules (`cache`, `facts`, `observation`, `outcome`).
+//! [`reconcile`] is the table of contents of one pass over a cluster, [`reconcile_backup`] of one over a backup. The steps
+//! (`watch`, `observe`, `act`, `report`) do not import each other; what passes between them has its own small modules (`cache`,
+//! `facts`, `observation`, `outcome`).
 
 pub mod act;
 pub mod agents;

@@ -36,7 +36,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU64;
 
-/// The newest format of manifests that this version writes and reads: dumps have it. A newer one is refused, an older one is read.
+/// The newest format of manifests that this version writes and reads: that of dumps. A newer one is refused, an older one read.
 pub const MANIFEST_FORMAT: u32 = 2;
 /// Format of the manifests of files, which older versions read too.
 pub const FILES_FORMAT: u32 = 1;

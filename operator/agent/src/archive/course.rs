@@ -168,8 +168,8 @@ impl Course {
         if let End::Time(time) = end {
             let around = part.get(first.saturating_sub(1)..part.len().min(first + 1)).unwrap_or_default();
             let last = last_of(&store, around, &have, scratch).await?;
-            // The transactions' own times first: the clock of the Job that made the backup was another one. Where the archive does
-            // not go back to them, that one has to do.
+            // The transactions' own times first: the clock of the Job that made the backup was another one. Where the archive
+            // does not go back to them, that one has to do.
             if last.map_or(!is_after(base, time), |last| time < last) {
                 return Err(CourseError::PrecedeBackup { point: words(point) });
             }

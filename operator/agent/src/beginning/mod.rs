@@ -1,5 +1,5 @@
-//! The first data of a cluster, made beside the place of the member's own: by statements, by a dump, or by a copy of another cluster.
-//! Whole or not at all: nobody sees any of it before a server booted from it.
+//! The first data of a cluster, made beside the place of the member's own: by statements, by a dump, or by a copy of another
+//! cluster. Whole or not at all: nobody sees any of it before a server booted from it.
 
 mod copy;
 mod dump;

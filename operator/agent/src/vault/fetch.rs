@@ -87,7 +87,8 @@ impl Download {
         })
     }
 
-    /// Sends all chunks on, opened, decompressed where each stands alone, and in order. Ends early, without an error, when nobody takes them any more.
+    /// Sends all chunks on, opened, decompressed where each stands alone, and in order. Ends early, without an error, when nobody
+    /// takes them any more.
     async fn everything(self: &Arc<Self>, chunks: &[Chunk], next: Sender<Vec<u8>>) -> Result<(), VaultError> {
         let mut arriving =
             stream::iter(chunks.to_vec()).map(|chunk| self.clone().get(chunk)).buffered(UNDER_WAY);

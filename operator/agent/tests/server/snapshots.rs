@@ -1,4 +1,4 @@
-//! Volumes that were copied while their member ran, as storage drivers do it: examined, and taken over by a new cluster (A10, A30).
+//! Volumes, copied while their member ran, as storage drivers do it: examined, and taken over by a new cluster (A10, A30).
 //!
 //! The copy is made while agent and mysqld are stopped in the middle of what they do: so it has all files at one moment.
 

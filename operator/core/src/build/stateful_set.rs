@@ -16,11 +16,11 @@ use std::collections::BTreeMap;
 
 /// The members: `replicas` Pods, started together and replaced only by the operator.
 ///
-/// `previous` is what is stored, if anything. When its Pod template came from the same inputs (see [`super::template_hash`]
-/// and [`super::static_hash`]), it is kept, also that of another operator (see [`super::revision`]): upgrading the operator
-/// restarts no database, and neither does a setting that a running mysqld takes. The next change that calls for a restart, or a new value of the annotation
-/// `mysql.porpoise.dev/restart`, brings the new template. Until then a template changed by hand is not set back,
-/// since only its own operator knows how it looked.
+/// `previous` is what is stored, if anything. When its Pod template came from the same inputs (see [`super::template_hash`] and
+/// [`super::static_hash`]), it is kept, also that of another operator (see [`super::revision`]): upgrading the operator restarts
+/// no database, and neither does a setting that a running mysqld takes. The next change that calls for a restart, or a new value
+/// of the annotation `mysql.porpoise.dev/restart`, brings the new template. Until then a template changed by hand is not set
+/// back, since only its own operator knows how it looked.
 pub fn stateful_set(
     cluster: &Cluster,
     inputs: &PodInputs,

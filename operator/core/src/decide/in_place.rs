@@ -303,8 +303,8 @@ fn open(view: &ClusterView, status: &MySQLClusterStatus, restore: &RestoreStatus
     Turn::Tell(Box::new(over(view, restore.clone(), RestorePhase::Done, message)), Some(finished))
 }
 
-/// Another request takes the place of one whose data cannot be opened. It begins from that line, since somebody may have written to
-/// it already; the line before it stays on its volumes.
+/// Another request takes the place of one whose data cannot be opened. It begins from that line, since somebody may have written
+/// to it already; the line before it stays on its volumes.
 fn superseded(view: &ClusterView, restore: RestoreStatus) -> Turn {
     let former = restore.former.as_ref().map_or(FIRST, |former| former.line);
     let message = format!(
