@@ -194,6 +194,13 @@ pub struct Restore {
     pub point_in_time: Option<PointInTime>,
 }
 
+/// Where something is stored already, nobody makes a volume claim for it.
+pub(crate) fn named_volume() -> Rule {
+    Rule::new("!has(self.target.volume) || has(self.target.volume.claimName)")
+        .message("name the volume by its claimName")
+        .field_path(".target")
+}
+
 /// A backup is named in one way.
 pub(crate) fn one_source() -> Rule {
     Rule::new("has(self.backupRef) != has(self.location)").message(
@@ -231,8 +238,7 @@ pub struct PointInTime {
 /// Where one backup is stored.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.target.volume) || has(self.target.volume.claimName)")
-    .message("name the volume by its claimName").field_path(".target"))]
+#[x_kube(validation = named_volume())]
 pub struct BackupLocation {
     /// The store.
     pub target: BackupTarget,

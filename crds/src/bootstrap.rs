@@ -3,8 +3,8 @@
 // The schema derive repeats each struct inside a function.
 #![allow(unreachable_pub)]
 
-use crate::backup::one_source;
-use crate::{BackupLocation, LocalReference, Restore};
+use crate::backup::named_volume;
+use crate::{BackupLocation, BackupTarget, LocalReference, Restore};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,9 +24,9 @@ pub struct Bootstrap {
     /// From a cluster that runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clone: Option<CloneFrom>,
-    /// From a dump: a backup of the method `Logical`.
+    /// From a dump: a backup of the method `Logical`, or a file of statements.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub import: Option<Import>,
+    pub import: Option<Box<Import>>,
     /// With these statements, in this order: up to 64 texts of up to 32768 characters. They run once, as `root@localhost`, in the
     /// application's database, before any client is let in. A text may hold several statements, each with a semicolon between;
     /// it needs no `DELIMITER`. If one fails, the cluster begins anew with a blank database, and these may be changed.
@@ -41,9 +41,12 @@ pub struct Bootstrap {
 
 /// The dump that a new cluster begins with. If a statement of it fails, the cluster begins anew with a blank database, and
 /// another dump may be named here.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema, Default)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = one_source())]
+#[x_kube(validation = Rule::new("[has(self.backupRef), has(self.location), has(self.file)].exists_one(named, named)")
+    .message("name one dump: by backupRef, a MySQLBackup of this namespace, by location, where a backup is stored, or by file, statements in a store"))]
+#[x_kube(validation = Rule::new("!has(self.file) || !has(self.keySecretRef)")
+    .message("a file is read as it is: store it decrypted, and leave keySecretRef out").field_path(".keySecretRef"))]
 pub struct Import {
     /// A `MySQLBackup` of this namespace, of the method `Logical`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,9 +54,31 @@ pub struct Import {
     /// Where such a backup is stored, if there is no `MySQLBackup` of it here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<BackupLocation>,
+    /// A file of statements that somebody else made, such as the output of `mysqldump`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<DumpFile>,
     /// Secret of this namespace with the key of an encrypted backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_secret_ref: Option<LocalReference>,
+}
+
+/// A file of statements in a store: plain text, or compressed by gzip or zstd.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = named_volume())]
+pub struct DumpFile {
+    /// The store.
+    pub target: BackupTarget,
+    /// The whole name of the file in it, such as `exports/shop.sql.gz`; `prefix` of the target is not put before it. What
+    /// the file begins with tells how it is compressed.
+    #[schemars(length(min = 1, max = 1024), regex(pattern = r"^[^/\x00-\x1f\x7f]+(/[^/\x00-\x1f\x7f]+)*$"))]
+    pub path: String,
+    /// Where the statements go that name no database. It is made if it is missing. Absent: the application's database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(validation = Rule::new("!(self.lowerAscii() in ['information_schema', 'mysql', 'performance_schema', 'porpoise', 'sys'])")
+        .message("this database is the server's or Porpoise's; name one of users"))]
+    pub database: Option<String>,
 }
 
 /// The cluster that a new one is copied from.

@@ -2,10 +2,10 @@
 
 use crate::{
     Backup, BackupDeletionPolicy, BackupEncryption, BackupLocation, BackupMethod, BackupSource, BackupTarget,
-    BackupVerification, BinlogArchive, Bootstrap, CloneFrom, DeletionPolicy, EntryReference, Import,
-    InPlaceRestore, LocalReference, MySQLBackup, MySQLBackupSpec, MySQLCluster, MySQLClusterSpec, Mysql,
-    NetworkPolicy, Pod, PointInTime, Resources, Restore, Retention, S3Target, SqlReference, Storage, Tls,
-    TlsMode,
+    BackupVerification, BinlogArchive, Bootstrap, CloneFrom, DeletionPolicy, DumpFile, EntryReference,
+    Import, InPlaceRestore, LocalReference, MySQLBackup, MySQLBackupSpec, MySQLCluster, MySQLClusterSpec,
+    Mysql, NetworkPolicy, Pod, PointInTime, Resources, Restore, Retention, S3Target, SqlReference, Storage,
+    Tls, TlsMode,
 };
 use k8s_openapi::api::core::v1::{Affinity, PodAffinityTerm, PodAntiAffinity, Toleration};
 use k8s_openapi::api::networking::v1::NetworkPolicyPeer;
@@ -85,6 +85,12 @@ pub fn examples() -> Vec<Example> {
             "A new cluster that begins with a dump.",
             "vault-moved",
             MySQLClusterSpec { bootstrap: Some(importing()), ..sized("20Gi") },
+        ),
+        example(
+            "import-file",
+            "A new cluster that begins with what mysqldump wrote elsewhere.",
+            "shop",
+            MySQLClusterSpec { bootstrap: Some(importing_file()), ..sized("20Gi") },
         ),
     ]
 }
@@ -175,8 +181,15 @@ fn cloning() -> Bootstrap {
 }
 
 fn importing() -> Bootstrap {
-    let import = Import { backup_ref: Some(reference("vault-dump")), location: None, key_secret_ref: None };
-    Bootstrap { import: Some(import), ..Bootstrap::default() }
+    let import = Import { backup_ref: Some(reference("vault-dump")), ..Import::default() };
+    Bootstrap { import: Some(Box::new(import)), ..Bootstrap::default() }
+}
+
+fn importing_file() -> Bootstrap {
+    let path = "exports/shop.sql.gz".to_owned();
+    let file = DumpFile { target: target(), path, database: Some("shop".to_owned()) };
+    let import = Import { file: Some(file), ..Import::default() };
+    Bootstrap { import: Some(Box::new(import)), ..Bootstrap::default() }
 }
 
 fn target() -> BackupTarget {

@@ -192,8 +192,14 @@ async fn b29_a_cluster_begins_in_one_way() {
     let (restore, clone) = (json!({"backupRef": {"name": "a"}}), json!({"clusterRef": {"name": "a"}}));
     let entry = json!({"name": "a", "key": "b.sql"});
     let many = |count: usize, text: &str| json!({ "initSql": vec![text; count] });
+    let named = |path: &str, database: &str| {
+        json!({"import": {"file": {"target": {"s3": {"bucket": "safe"}}, "path": path, "database": database}}})
+    };
+    let unnamed = json!({"target": {"volume": {"claimName": "exports"}}, "path": "shop.sql"});
     for (case, good) in [
         ("a copy", json!({"clone": clone})),
+        ("a file", named("exports/the shop=2026.sql.gz", "shop")),
+        ("a file on a volume", json!({"import": {"file": unnamed}})),
         ("a dump", json!({"import": {"backupRef": {"name": "a"}}})),
         ("statements", json!({"initSql": ["SELECT 1"]})),
         ("as many as may be", many(64, "SELECT 1")),
@@ -209,7 +215,16 @@ async fn b29_a_cluster_begins_in_one_way() {
         ("nothing", json!({}), one),
         ("two ways", json!({"restore": restore, "clone": clone}), one),
         ("a backup and a dump", json!({"restore": restore, "import": {"backupRef": {"name": "a"}}}), one),
-        ("a dump of nowhere", json!({"import": {}}), "name either backupRef"),
+        ("a dump of nowhere", json!({"import": {}}), "name one dump"),
+        ("a dump and a file", json!({"import": {"backupRef": {"name": "a"}, "file": unnamed}}), "name one dump"),
+        ("a file with a key", json!({"import": {"file": unnamed, "keySecretRef": {"name": "a"}}}), "store it decrypted"),
+        ("a file without a name", named("exports/", "shop"), "path"),
+        ("a file for the server's own tables", named("a.sql", "MySQL"), "name one of users"),
+        (
+            "a file on a volume that is to be made",
+            json!({"import": {"file": {"target": {"volume": {"size": "1Gi"}}, "path": "a.sql"}}}),
+            "claimName",
+        ),
         ("a copy and statements", json!({"clone": clone, "initSql": ["SELECT 1"]}), one),
         ("too many", many(65, "SELECT 1"), "64"),
         ("too long", many(1, &"x".repeat(32_769)), "32768"),

@@ -1,6 +1,6 @@
 //! Loading a dump into a server that serves nobody, by MySQL's own client.
 
-use crate::mysql::{Connection, SqlError, statements};
+use crate::mysql::{Connection, SqlError, quote, statements};
 use crate::settings::Settings;
 use crate::supervise::program::{Login, Open, Program, ProgramError};
 use crate::supervise::reap::Reaper;
@@ -32,6 +32,13 @@ pub enum LoadError {
         /// Cause.
         #[source]
         source: io::Error,
+    },
+    /// The name of the database cannot be written in SQL.
+    #[error("quote the name of the database")]
+    QuoteDatabase {
+        /// Cause.
+        #[source]
+        source: quote::QuoteError,
     },
     /// The client failed, or a statement did.
     #[error("load the dump")]
@@ -67,14 +74,15 @@ fn is_of_the_server(number: u32) -> bool {
     matches!(number, 2000..=2999 | 1021 | 1030 | 1037 | 1038 | 1041 | 1053 | 1114)
 }
 
-/// Runs all that comes, as root, who was let in with the agent's password. `agent` is a connection of the agent's.
+/// Runs all that comes, as root, who was let in with the agent's password. `agent` is a connection of the agent's. What names no
+/// database goes to `database`, which is made if it is missing.
 ///
 /// # Errors
 /// MySQL's words about the first statement that fails, with its line. What was loaded before stays.
 pub(crate) async fn into(
     settings: &Settings,
     reaper: &Reaper,
-    server: &Staging,
+    (server, database): (&Staging, Option<&str>),
     agent: &mut Connection,
     coming: Receiver<Vec<u8>>,
 ) -> Result<(), LoadError> {
@@ -83,12 +91,17 @@ pub(crate) async fn into(
     for statement in [statements::set_read_only(false), statements::take_long_statements()] {
         agent.run(statement, BRIEF).await.map_err(preparing)?;
     }
+    if let Some(database) = database {
+        let name = quote::identifier(database).map_err(|source| LoadError::QuoteDatabase { source })?;
+        agent.run(statements::create_database(&name), BRIEF).await.map_err(preparing)?;
+    }
     let password = std::fs::read_to_string(settings.accounts_path.join("agent"))
         .map_err(|source| LoadError::ReadPassword { source })?;
     let login = Login { user: "root", password: &password };
     let running = |source| LoadError::RunProgram { source };
-    let program = Program::start((settings, reaper), PROGRAM, &login, &arguments(server), Open::Input)
-        .map_err(running)?;
+    let program =
+        Program::start((settings, reaper), PROGRAM, &login, &arguments(server, database), Open::Input)
+            .map_err(running)?;
     match timeout(LIMIT, feed(program, coming)).await {
         Ok(ended) => ended.map_err(running),
         Err(_) => Err(LoadError::AwaitEnd),
@@ -107,12 +120,13 @@ async fn feed(mut program: Program, mut coming: Receiver<Vec<u8>>) -> Result<(),
 
 /// Bytes as they are, and no commands of the client's own: a dump may come from anywhere, and is data alone. A connection that
 /// breaks is the end: the session of another one would take the rest of the text for something else.
-fn arguments(server: &Staging) -> Vec<OsString> {
+fn arguments(server: &Staging, database: Option<&str>) -> Vec<OsString> {
     let mut socket = OsString::from("--socket=");
     socket.push(server.socket());
+    let database = database.map(|name| OsString::from(format!("--database={name}")));
     let fixed = ["--protocol=SOCKET", "--batch", "--binary-mode", "--default-character-set=utf8mb4"];
     let fixed = fixed.into_iter().chain(["--max-allowed-packet=1G", "--local-infile=0", "--skip-reconnect"]);
-    std::iter::once(socket).chain(fixed.map(OsString::from)).collect()
+    std::iter::once(socket).chain(database).chain(fixed.map(OsString::from)).collect()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a new cluster begins with, if neither empty nor from a backup: statements, or a copy of another cluster.
+//! What a new cluster begins with, if neither empty nor from a backup: statements, a dump, or a copy of another cluster.
 
 mod donor;
 mod script;
@@ -38,6 +38,14 @@ pub enum Origin {
     Dump {
         /// Where it is, and what it takes to read it.
         source: Box<RestoreSource>,
+    },
+    /// Statements in a file that others stored.
+    #[serde(rename_all = "camelCase")]
+    File {
+        /// Where it is, and what it takes to read it.
+        source: Box<RestoreSource>,
+        /// Where those go that name no database. Absent: to the application's.
+        database: Option<String>,
     },
 }
 

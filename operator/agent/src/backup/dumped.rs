@@ -133,7 +133,7 @@ async fn try_out(
     let asking = |source| BackupError::AskCopy { source };
     let server = blank(settings, reaper).await?;
     let mut agent = server.door().open().await.map_err(asking)?;
-    let loaded = load::into(settings, reaper, &server, &mut agent, coming).await;
+    let loaded = load::into(settings, reaper, (&server, None), &mut agent, coming).await;
     loaded.map_err(|source| BackupError::LoadDump { source })?;
     let source = source.map(|source| (source, statements::columns_of_dumped_tables()));
     examine(settings, (server, agent), source).await

@@ -161,6 +161,7 @@ pub(crate) async fn make(scene: &Scene<'_>, origin: &Origin) -> Result<(), Begin
         Origin::Script { parts } => script::run(scene, parts).await?,
         Origin::Cluster { cluster, donors, key } => copy::from_best(scene, cluster, donors, key).await?,
         Origin::Dump { source } => dump::load(scene, source).await?,
+        Origin::File { source, database } => dump::load_file(scene, source, database.as_deref()).await?,
     }
     verify(scene, &logins(scene, origin)?).await
 }
@@ -170,7 +171,7 @@ pub(crate) async fn make(scene: &Scene<'_>, origin: &Origin) -> Result<(), Begin
 fn logins(scene: &Scene<'_>, origin: &Origin) -> Result<String, BeginError> {
     let own = initialize::own_account(scene.settings);
     let mut text = own.map_err(|source| BeginError::PrepareDirectory { source })?;
-    if matches!(origin, Origin::Cluster { .. } | Origin::Dump { .. }) {
+    if matches!(origin, Origin::Cluster { .. } | Origin::Dump { .. } | Origin::File { .. }) {
         let accounts = accounts::script(scene.settings, scene.config);
         text += &accounts.map_err(|source| BeginError::MakeAccounts { source: Box::new(source) })?;
     }

@@ -98,6 +98,20 @@ pub enum VaultError {
         /// The folder.
         folder: String,
     },
+    /// A file of others cannot be read as statements.
+    #[error("import {file}: {reason}")]
+    UseFile {
+        /// Its name in the store.
+        file: String,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+    /// A file of others became another one while it was read.
+    #[error("import {file}: it was written again while it was read; the import begins anew")]
+    ChangedFile {
+        /// Its name in the store.
+        file: String,
+    },
     /// The bucket does not exist.
     #[error("use the bucket {bucket:?}: the store has none of this name; create it or correct the target")]
     NoSuchBucket {
@@ -273,6 +287,7 @@ impl VaultError {
             | Self::WriteFile { .. }
             | Self::Compress { .. }
             | Self::EncryptChunk { .. }
+            | Self::ChangedFile { .. }
             | Self::AwaitStep { .. } => false,
             Self::UseTarget { .. }
             | Self::UseCredentials { .. }
@@ -287,6 +302,7 @@ impl VaultError {
             | Self::UnderstandManifest { .. }
             | Self::HoldsDump { .. }
             | Self::HoldsFiles { .. }
+            | Self::UseFile { .. }
             | Self::NoSuchBucket { .. }
             | Self::ClaimFull { .. }
             | Self::AccessDenied { .. }

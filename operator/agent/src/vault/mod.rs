@@ -4,13 +4,14 @@
 //! `store`: `pack` reads the directory and makes chunks, `compress` and `seal` compress, encrypt and hash them, several at a
 //! time, `pace` bounds the bandwidth, `still` proves that nobody wrote meanwhile, `manifest` comes last.
 //! `fetch`: several chunks at a time, hash first, `seal` opens them, `unpack` writes in their order and `sync` makes it
-//! durable meanwhile. `remove`: the manifest first.
+//! durable meanwhile. `remove`: the manifest first. `file`: what others stored, for an import.
 
 mod chunks;
 mod compress;
 mod direct;
 mod error;
 mod fetch;
+mod file;
 mod manifest;
 mod names;
 mod objects;
@@ -26,6 +27,7 @@ mod target;
 mod unpack;
 
 pub use error::VaultError;
+pub use file::Progress;
 pub use still::Still;
 pub use store::Uploaded;
 pub use stream::{Pouring, pass, stream};
@@ -178,6 +180,20 @@ impl Vault {
         next: Sender<Vec<u8>>,
     ) -> Result<(), VaultError> {
         fetch::chunks(self, manifest, folder, next).await
+    }
+
+    /// Sends on the text of a file that others stored, and tells `progress` how far it is. When nobody takes it any more it
+    /// ends, without an error.
+    ///
+    /// # Errors
+    /// `UseFile` when there is none, or it is no whole file of statements; what was sent before is not all.
+    pub async fn send_file(
+        &self,
+        name: &str,
+        next: Sender<Vec<u8>>,
+        progress: Progress<'_>,
+    ) -> Result<(), VaultError> {
+        file::send_on(self, name, next, progress).await
     }
 
     /// Removes a backup, or what is left of one. Nothing there: fine.

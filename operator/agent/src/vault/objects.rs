@@ -5,8 +5,11 @@ use crate::volume::NO_ROOM;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, future};
 use object_store::path::Path;
-use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
+use object_store::{
+    Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
+};
 use std::error::Error as _;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -35,6 +38,15 @@ pub(crate) enum Created {
     No,
     /// The store cannot be asked for that; nothing was written.
     Unknown,
+}
+
+/// What tells one content of an object from another.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Its size.
+    pub(crate) bytes: u64,
+    /// The store's mark of this content, if it gives one.
+    tag: Option<String>,
 }
 
 impl Objects {
@@ -90,6 +102,39 @@ impl Objects {
             }
         }
         Ok(content)
+    }
+
+    /// Looks whether there is an object, without reading it.
+    pub(crate) async fn look(&self, path: &Path) -> Result<Option<Found>, VaultError> {
+        let doing = || format!("look at {path}");
+        match self.within(doing, self.store.head(path)).await? {
+            Ok(found) => Ok(Some(Found { bytes: found.size, tag: found.e_tag })),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(self.explain(doing(), error)),
+        }
+    }
+
+    /// Reads a part of an object that is still the one that was found.
+    pub(crate) async fn get_part(
+        &self,
+        path: &Path,
+        part: Range<u64>,
+        found: &Found,
+    ) -> Result<Vec<u8>, VaultError> {
+        let doing = || format!("read {path}");
+        let wanted = part.end - part.start;
+        let options = GetOptions { range: Some(GetRange::Bounded(part)), ..GetOptions::default() };
+        let reading = async {
+            let answer = self.store.get_opts(path, options).await?;
+            let now = Found { bytes: answer.meta.size, tag: answer.meta.e_tag.clone() };
+            Ok::<_, Error>((now, answer.bytes().await?))
+        };
+        let (now, bytes) =
+            self.within(doing, reading).await?.map_err(|error| self.explain(doing(), error))?;
+        if now != *found || bytes.len() as u64 != wanted {
+            return Err(VaultError::ChangedFile { file: path.to_string() });
+        }
+        Ok(bytes.into())
     }
 
     /// The last parts of the names of all objects of a folder, in the order of names.

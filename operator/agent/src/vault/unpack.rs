@@ -25,7 +25,7 @@ pub(super) fn unpack(
     into: &Path,
 ) -> Result<u64, VaultError> {
     DirBuilder::new().mode(0o750).create(into).map_err(|source| write_error(into, source))?;
-    let chunks = Chunks { coming: chunks, current: Vec::new(), taken: 0 };
+    let chunks = Chunks::new(chunks);
     let stream: Box<dyn Read> = match compression {
         Compression::Whole => Box::new(Decoder::with_buffer(chunks).map_err(|error| broken(&error))?),
         Compression::Chunks => Box::new(chunks),
@@ -173,10 +173,16 @@ fn write_error(path: &Path, source: io::Error) -> VaultError {
 }
 
 /// Chunks one after the other as bytes; ends when no more are sent.
-struct Chunks {
+pub(super) struct Chunks {
     coming: Receiver<Vec<u8>>,
     current: Vec<u8>,
     taken: usize,
+}
+
+impl Chunks {
+    pub(super) fn new(coming: Receiver<Vec<u8>>) -> Self {
+        Self { coming, current: Vec::new(), taken: 0 }
+    }
 }
 
 impl BufRead for Chunks {

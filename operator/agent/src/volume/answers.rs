@@ -13,11 +13,12 @@ use futures::{Stream, StreamExt as _, stream};
 use jiff::Timestamp;
 use std::fmt::Write as _;
 use std::fs::Metadata;
-use std::io;
+use std::io::{self, SeekFrom};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::fs::File;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufWriter};
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _, BufWriter};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
@@ -162,16 +163,39 @@ async fn receive(
     file.metadata().await.map_err(writing)
 }
 
-async fn read(State(shelf): Served, Path((claim, key)): Path<(String, String)>) -> Result<Response, Refusal> {
+async fn read(
+    State(shelf): Served,
+    Path((claim, key)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
     shelf.serves(&claim)?;
     let (file, metadata) = with(&shelf, move |files| files.read(&key)).await?;
-    let headers = [
-        (header::CONTENT_LENGTH, metadata.len().to_string()),
+    let length = metadata.len();
+    let part = headers.get(header::RANGE).and_then(|value| wanted_part(value.to_str().ok()?, length));
+    let (status, Range { start, end }) =
+        part.map_or((StatusCode::OK, 0..length), |part| (StatusCode::PARTIAL_CONTENT, part));
+    let mut file = File::from_std(file);
+    let moving =
+        |error: io::Error| Refusal::UseFile(super::files::failed("read a file on the volume")(error));
+    file.seek(SeekFrom::Start(start)).await.map_err(moving)?;
+    let fixed = [
+        (header::CONTENT_LENGTH, (end - start).to_string()),
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
         (header::ETAG, tag(&metadata)),
         (header::LAST_MODIFIED, time(&metadata).strftime(HTTP_TIME).to_string()),
     ];
-    Ok((headers, Body::from_stream(content(File::from_std(file), metadata.len()))).into_response())
+    let body = Body::from_stream(content(file, end - start));
+    let of_whole = format!("bytes {start}-{}/{length}", end.saturating_sub(1));
+    let place = (status == StatusCode::PARTIAL_CONTENT).then_some([(header::CONTENT_RANGE, of_whole)]);
+    Ok((status, fixed, place, body).into_response())
+}
+
+/// The part that a header `Range` asks for: `bytes=FIRST-LAST`. One that asks for it in another way gets the whole, as the
+/// protocol allows. Source: RFC 9110, section 14.2.
+fn wanted_part(text: &str, length: u64) -> Option<Range<u64>> {
+    let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
+    let (first, last) = (first.parse::<u64>().ok()?, last.parse::<u64>().ok()?);
+    (first <= last && first < length).then(|| first..length.min(last.saturating_add(1)))
 }
 
 /// As long as was announced: a file that is not has been cut off behind our back, and the client sees it end early. So does one

@@ -15,6 +15,7 @@ mod ending;
 mod fence;
 mod governor;
 mod hazards;
+mod imports;
 mod leaving;
 mod member;
 mod passwords;

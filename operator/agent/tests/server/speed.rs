@@ -272,7 +272,7 @@ fn run(command: &mut Command) {
 }
 
 /// A program of the MySQL package, as the agent's account over the socket.
-fn client(name: &str, world: &World, index: usize) -> Command {
+pub fn client(name: &str, world: &World, index: usize) -> Command {
     let root = mysql_root();
     let library = root.join("usr/lib/x86_64-linux-gnu");
     let member = &world.members[index];

@@ -5,6 +5,7 @@
 
 mod clouds;
 mod damage;
+mod files;
 mod image;
 mod limits;
 mod refusals;

@@ -23,7 +23,7 @@ const CLAIM: &str = "safe";
 const PROGRAM: &str = env!("CARGO_BIN_EXE_porpoise-agent");
 
 /// The program on a directory of this test alone.
-struct Volume {
+pub struct Volume {
     authority: Authority,
     directory: TempDir,
     port: u16,
@@ -48,7 +48,7 @@ fn authority() -> Authority {
 }
 
 impl Volume {
-    fn start() -> Self {
+    pub fn start() -> Self {
         Self::start_with(Command::new(PROGRAM))
     }
 
@@ -105,7 +105,7 @@ impl Volume {
         self.await_listening();
     }
 
-    fn data(&self) -> PathBuf {
+    pub fn data(&self) -> PathBuf {
         self.directory.path().join("data")
     }
 
@@ -125,7 +125,7 @@ impl Volume {
         open.any(|path| path.ends_with(name))
     }
 
-    fn vault(&self) -> Vault {
+    pub fn vault(&self) -> Vault {
         let member = issued(&self.authority, MEMBER_IDENTITY);
         Vault::open_with(&target(CLAIM), &self.secrets_of(&member), &impatient()).unwrap()
     }

@@ -3,12 +3,13 @@
 use super::secrets::{FoundSecrets, Purpose, SecretNeed, gathered, need_of_encryption, needs_of_target};
 use super::{RestorePoint, RestoreSource};
 use porpoise_crds::{
-    BackupEncryption, BackupLocation, BackupMethod, BackupPhase, Bootstrap, Import, InPlaceRestore,
+    BackupEncryption, BackupLocation, BackupMethod, BackupPhase, Bootstrap, DumpFile, Import, InPlaceRestore,
     MySQLBackup, PointInTime, Restore,
 };
 
 const RESTORE: &str = "spec.bootstrap.restore";
 const IMPORT: &str = "spec.bootstrap.import";
+const LOCATION: &str = "location";
 
 /// A stored backup, and the Secrets it takes to read it.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +27,8 @@ pub struct StoredBackup {
 pub struct NamedBackup {
     /// The field.
     pub field: &'static str,
+    /// The part of it that names a place.
+    place: &'static str,
     /// Those that can be begun with in this way.
     methods: &'static [BackupMethod],
     /// Which backup, and how far to go beyond it.
@@ -33,22 +36,28 @@ pub struct NamedBackup {
 }
 
 impl NamedBackup {
-    /// What a new cluster begins with, if that is a stored backup.
+    /// What a new cluster begins with, if that is stored: a backup, or a file of statements.
     pub fn of(bootstrap: &Bootstrap) -> Option<Self> {
         let files = bootstrap.restore.clone();
         let methods = &[BackupMethod::Physical, BackupMethod::VolumeSnapshot];
-        let files = files.map(|restore| Self { field: RESTORE, methods, restore });
-        files.or_else(|| {
-            let Import { backup_ref, location, key_secret_ref } = bootstrap.import.clone()?;
-            let restore = Restore { backup_ref, location, key_secret_ref, point_in_time: None };
-            Some(Self { field: IMPORT, methods: &[BackupMethod::Logical], restore })
-        })
+        let files = files.map(|restore| Self { field: RESTORE, place: LOCATION, methods, restore });
+        files.or_else(|| bootstrap.import.clone().map(|import| Self::imported(*import)))
+    }
+
+    fn imported(import: Import) -> Self {
+        let Import { backup_ref, location, file, key_secret_ref } = import;
+        let place = if file.is_some() { "file" } else { LOCATION };
+        let file = file.map(|DumpFile { target, path, database: _ }| BackupLocation { target, path });
+        let restore =
+            Restore { backup_ref, location: location.or(file), key_secret_ref, point_in_time: None };
+        Self { field: IMPORT, place, methods: &[BackupMethod::Logical], restore }
     }
 
     /// What is restored in place: files of a store, since a volume that a snapshot is made into would be taken for that of a
     /// member that goes on.
     pub fn in_place(wish: &InPlaceRestore) -> Self {
-        Self { field: "spec.restore", methods: &[BackupMethod::Physical], restore: wish.source() }
+        let methods = &[BackupMethod::Physical];
+        Self { field: "spec.restore", place: LOCATION, methods, restore: wish.source() }
     }
 
     /// Whether it is, or may come to be, a snapshot.
@@ -69,7 +78,7 @@ pub fn stored_backup(named: &NamedBackup, backup: Option<&MySQLBackup>) -> Resul
     };
     let field = match known {
         Some(_) => format!("{}.backupRef: target", named.field),
-        None => format!("{}.location.target", named.field),
+        None => format!("{}.{}.target", named.field, named.place),
     };
     let encryption = known.and_then(|backup| backup.status.as_ref()?.encryption.clone());
     let location = match known {
@@ -254,6 +263,16 @@ mod tests {
         let wrong = stored_backup(&import, Some(&done)).unwrap_err();
         assert!(wrong.contains("by spec.bootstrap.restore; name another one here"), "{wrong}");
         assert!(NamedBackup::of(&Bootstrap::default()).is_none());
+    }
+
+    #[test]
+    fn a29_a_file_of_statements_is_found_by_its_target() {
+        let file = json!({"target": target(), "path": "exports/shop.sql.gz", "database": "shop"});
+        let stored = stored_backup(&named(json!({"import": {"file": file}})), None).unwrap();
+        assert_eq!(stored.location.path, "exports/shop.sql.gz");
+        let missing = stored.with_secrets(&BTreeMap::new()).unwrap_err();
+        let begins = "spec.bootstrap.import.file.target.s3.credentialsSecretRef: Secret store does not exist";
+        assert!(missing.starts_with(begins), "{missing}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The first data of a new cluster: what its first member is told, and whether what it has is what the spec asks for.
 
 use super::step::{Situation, Step};
-use crate::backup::NamedBackup;
+use crate::backup::{NamedBackup, RestoreSource};
 use crate::beginning::{CANNOT_BEGIN, Origin};
 use crate::event;
 use crate::line;
@@ -52,7 +52,7 @@ fn action(bootstrap: &Bootstrap, view: &ClusterView, request: String) -> Result<
                 Ok((what, Action::Restore { source: source.clone(), request }))
             }
             Some(RestoreLook::Ready(source)) => {
-                let origin = Origin::Dump { source: source.clone() };
+                let origin = imported(bootstrap, source);
                 Ok((words(&origin), Action::Begin { origin: Box::new(origin), request }))
             }
             Some(RestoreLook::Missing(what) | RestoreLook::Awaited(what)) => Err(what.clone()),
@@ -73,11 +73,22 @@ fn action(bootstrap: &Bootstrap, view: &ClusterView, request: String) -> Result<
     }
 }
 
+/// A backup, or a file of others.
+fn imported(bootstrap: &Bootstrap, source: &RestoreSource) -> Origin {
+    let source = Box::new(source.clone());
+    match bootstrap.import.as_ref().and_then(|import| import.file.as_ref()) {
+        Some(file) => Origin::File { source, database: file.database.clone() },
+        None => Origin::Dump { source },
+    }
+}
+
 fn words(origin: &Origin) -> String {
     match origin {
         Origin::Script { .. } => "runs the statements of spec.bootstrap.initSql".to_owned(),
         Origin::Cluster { cluster, .. } => format!("copies a member of MySQLCluster {cluster}"),
-        Origin::Dump { source } => format!("imports the dump {}", source.location.path),
+        Origin::Dump { source } | Origin::File { source, .. } => {
+            format!("imports the dump {}", source.location.path)
+        }
     }
 }
 

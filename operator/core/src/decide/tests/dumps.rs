@@ -9,7 +9,7 @@ use crate::plan::Plan;
 use crate::protocol::Action;
 use crate::view::{BackupOrigin, BackupSeen, ClusterView, RestoreLook};
 use porpoise_crds::{BackupLocation, BackupMethod, BackupPhase};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 fn view() -> ClusterView {
@@ -102,30 +102,50 @@ fn a29_no_update_stands_on_a_dump() {
     assert!(fresh(BackupMethod::Physical) && !fresh(BackupMethod::Logical));
 }
 
-#[test]
-fn a29_a_cluster_begins_with_a_dump_and_another_one_is_another_wish() {
-    let location = |path: &str| -> BackupLocation {
-        serde_json::from_value(json!({"target": {"s3": {"bucket": "safe"}}, "path": path})).unwrap()
-    };
-    let begun = |path: &str| {
-        let mut world = World::new(3);
-        let bootstrap = json!({"import": {"location": location(path)}});
-        world.object.spec.bootstrap = Some(serde_json::from_value(bootstrap).unwrap());
-        let (location, secrets) = (location(path), TargetSecrets::default());
-        let source = RestoreSource { location, secrets, point: None };
-        world.restore = Some(RestoreLook::Ready(Box::new(source)));
-        for _ in 0..20 {
-            world.passes(1);
-            for order in &world.last.orders {
-                if let Action::Begin { origin, request } = &order.action {
-                    let Origin::Dump { source } = origin.as_ref() else { panic!("{origin:?}") };
-                    return (source.location.path.clone(), request.clone());
-                }
+/// What the first member of a cluster is ordered to begin with, and the wish that it is for.
+fn begun(import: &Value, location: BackupLocation) -> (Origin, String) {
+    let mut world = World::new(3);
+    world.object.spec.bootstrap = Some(serde_json::from_value(json!({"import": import})).unwrap());
+    let source = RestoreSource { location, secrets: TargetSecrets::default(), point: None };
+    world.restore = Some(RestoreLook::Ready(Box::new(source)));
+    for _ in 0..20 {
+        world.passes(1);
+        for order in &world.last.orders {
+            if let Action::Begin { origin, request } = &order.action {
+                return (origin.as_ref().clone(), request.clone());
             }
         }
-        panic!("nothing begins: {}", world.last.reason)
+    }
+    panic!("nothing begins: {}", world.last.reason)
+}
+
+fn location(path: &str) -> BackupLocation {
+    serde_json::from_value(json!({"target": {"s3": {"bucket": "safe"}}, "path": path})).unwrap()
+}
+
+#[test]
+fn a29_a_cluster_begins_with_a_dump_and_another_one_is_another_wish() {
+    let begun = |path: &str| {
+        let (origin, request) = begun(&json!({"location": location(path)}), location(path));
+        let Origin::Dump { source } = origin else { panic!("{origin:?}") };
+        (source.location.path, request)
     };
     let (one, other) = (begun("prod/a"), begun("prod/b"));
     assert_eq!((one.0.as_str(), other.0.as_str()), ("prod/a", "prod/b"));
     assert_ne!(one.1, other.1);
+}
+
+#[test]
+fn a29_a_file_of_statements_goes_with_the_database_that_is_named() {
+    let begun = |database: Option<&str>| {
+        let mut file = serde_json::to_value(location("exports/shop.sql")).unwrap();
+        file["database"] = json!(database);
+        let (origin, request) = begun(&json!({"file": file}), location("exports/shop.sql"));
+        let Origin::File { source, database } = origin else { panic!("{origin:?}") };
+        assert_eq!(source.location.path, "exports/shop.sql");
+        (database, request)
+    };
+    let (one, other) = (begun(None), begun(Some("shop")));
+    assert_eq!((one.0, other.0.as_deref()), (None, Some("shop")));
+    assert_ne!(one.1, other.1, "another database is another wish");
 }
