@@ -17,8 +17,11 @@ pub(super) fn step(cluster: &Cluster, view: &ClusterView) -> Step {
     if let Some(reason) = two_pasts(cluster, view, &answers) {
         return Step::wait(Situation::Waiting, reason);
     }
-    let remembering = answers.iter().any(|state| state.claim.is_some());
-    if remembering { remember(cluster, view, &answers) } else { found(cluster, view) }
+    // A snapshot holds what the member that it was taken of had promised: to another cluster, in which that is still true.
+    let own: Vec<&MemberState> =
+        answers.into_iter().filter(|state| !seeding::is_awaiting(cluster, view, state)).collect();
+    let remembering = own.iter().any(|state| state.claim.is_some());
+    if remembering { remember(cluster, view, &own) } else { found(cluster, view) }
 }
 
 /// A cluster is to begin with other data where that of an earlier one of this name is still there: only people know which.
@@ -26,7 +29,7 @@ fn two_pasts(cluster: &Cluster, view: &ClusterView, answers: &[&MemberState]) ->
     cluster.spec.bootstrap.as_ref()?;
     let is_foreign = |state: &&&MemberState| {
         let is_foreign = matches!(state.server, ServerPhase::ForeignVolume { .. });
-        is_foreign && !seeding::is_seeded(cluster, view, &state.instance)
+        is_foreign && !seeding::is_awaiting(cluster, view, state)
     };
     let instance = &answers.iter().find(is_foreign)?.instance;
     Some(format!(

@@ -39,16 +39,22 @@ pub(super) fn awaited(view: &ClusterView) -> Option<String> {
     }
 }
 
-/// Whether the volume of this instance was made from a snapshot for this very cluster.
-pub(super) fn is_seeded(cluster: &Cluster, view: &ClusterView, instance: &str) -> bool {
-    let request = view.claims.get(instance).and_then(|claim| claim.restored_by.as_ref());
-    request.is_some() && request == beginning::wanted(cluster).as_ref()
+/// Whether this member has a volume that was made from a snapshot for this very cluster, and has not taken it over yet.
+pub(super) fn is_awaiting(cluster: &Cluster, view: &ClusterView, state: &MemberState) -> bool {
+    matches!(state.server, ServerPhase::ForeignVolume { .. })
+        && wish(cluster, view, &state.instance).is_some()
+}
+
+/// The wish of this very cluster that the volume of this instance was made from a snapshot for.
+fn wish(cluster: &Cluster, view: &ClusterView, instance: &str) -> Option<String> {
+    let request = view.claims.get(instance)?.restored_by.clone();
+    request.filter(|request| beginning::wanted(cluster).as_ref() == Some(request))
 }
 
 /// Has the first instance take over the volume that was made for it.
 pub(super) fn step(cluster: &Cluster, view: &ClusterView, first: &MemberState) -> Option<Step> {
     let ServerPhase::ForeignVolume { cluster: former, .. } = &first.server else { return None };
-    let request = beginning::wanted(cluster).filter(|_| is_seeded(cluster, view, &first.instance))?;
+    let request = wish(cluster, view, &first.instance)?;
     let order = Order {
         cluster: cluster.uid.clone(),
         instance: first.instance.clone(),

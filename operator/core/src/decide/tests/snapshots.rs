@@ -6,7 +6,7 @@ use crate::fixture;
 use crate::plan::{Desired, Plan};
 use crate::protocol::{Action, ServerPhase};
 use crate::view::{BackupOrigin, BackupSeen, ClusterView, RestoreLook};
-use porpoise_crds::{BackupMethod, BackupPhase, Phase};
+use porpoise_crds::{BackupMethod, BackupPhase, Phase, Quorum, QuorumMember};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -74,6 +74,10 @@ fn seeded(request: &str) -> World {
     first.state.server = ServerPhase::ForeignVolume { cluster: "f0rmer".into(), owner: "prod/old".into() };
     first.state.cluster = "f0rmer".into();
     first.state.data = None;
+    // The snapshot is of a living member's volume, so it has what that one promised.
+    let members = vec![QuorumMember { name: "old-2".to_owned(), volume: "v0lume".to_owned() }];
+    first.state.claim = Some(Quorum { members, k: 1, version: 12 });
+    first.state.promised = 7;
     world
 }
 
@@ -86,6 +90,7 @@ fn a30_the_first_member_takes_the_volume_over_and_the_others_copy_it() {
     let want = Action::TakeOver { former: "f0rmer".to_owned(), request: "restore-c1a5ter".to_owned() };
     assert_eq!((told.instance.as_str(), &told.action), ("shop-0", &want));
     world.until(Phase::Healthy);
+    assert!(world.claim().members.iter().all(|member| member.name.starts_with("shop-")));
     assert!(world.status().term.unwrap() > 7, "above every term that the data knows");
     for member in world.members.values() {
         let executed = &member.state.data.as_ref().unwrap().executed;

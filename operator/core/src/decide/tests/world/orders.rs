@@ -175,6 +175,7 @@ fn act(state: &mut MemberState, order: &Order, source: Option<DataState>, ackers
             let executed = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-50".to_owned();
             let data = DataState { executed, history: 7, settled: true, ..DataState::default() };
             (state.data, state.replaced_by) = (Some(data), request.clone());
+            (state.claim, state.promised) = (None, 0);
             state.server = ServerPhase::Running;
         }
         Action::Shutdown => state.server = ServerPhase::Stopped,
