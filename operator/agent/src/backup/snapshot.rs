@@ -8,7 +8,8 @@ use super::check::{self, Found};
 use crate::files::FileError;
 use crate::identity::{self, IdentityError};
 use crate::intent;
-use crate::mysql::{SqlError, statements};
+use crate::mysql::quote::QuoteError;
+use crate::mysql::{Connection, SqlError, statements};
 use crate::settings::{Settings, SettingsError};
 use crate::supervise::initialize::{self, InitializeError};
 use crate::supervise::reap::Reaper;
@@ -18,6 +19,8 @@ use crate::tail::truncate;
 use std::time::Duration;
 
 const BRIEF: Duration = Duration::from_mins(1);
+/// For the removal of binlog files, of which there may be many large ones.
+const PURGE: Duration = Duration::from_mins(10);
 
 /// What can go wrong with a volume that was made from a snapshot.
 #[derive(Debug, thiserror::Error, strum::IntoStaticStr)]
@@ -77,6 +80,16 @@ pub enum SnapshotError {
         #[source]
         source: SqlError,
     },
+    /// The server does not say what it writes to.
+    #[error("find the binlog of the snapshot's data: the server on it names none")]
+    FindBinlog,
+    /// The name of the binlog cannot be written in SQL.
+    #[error("name the binlog of the snapshot's data")]
+    NameBinlog {
+        /// Cause.
+        #[source]
+        source: QuoteError,
+    },
     /// It cannot be made this member's.
     #[error("make the volume this member's own")]
     WriteIdentity {
@@ -99,6 +112,8 @@ impl SnapshotError {
             | Self::ReadIdentity { .. }
             | Self::PrepareAccount { .. }
             | Self::AskData { .. }
+            | Self::FindBinlog
+            | Self::NameBinlog { .. }
             | Self::WriteIdentity { .. } => false,
         }
     }
@@ -129,10 +144,24 @@ pub async fn settle(
     let mut connection = server.door().open().await.map_err(asking)?;
     // What its member had received and not applied is in the relay log: its source is another cluster's.
     connection.run(statements::forget_source(), BRIEF).await.map_err(asking)?;
+    forget_history(&mut connection).await?;
     let (_, gtid_set) = check::identity(&mut connection).await.map_err(asking)?;
     connection.close().await;
     server.stop().await.map_err(|source| SnapshotError::RecoverData { source })?;
     Ok(gtid_set)
+}
+
+/// Leaves no transaction in the binlog. Whoever can replay the former cluster's would follow instead of copying the data, and
+/// keep its passwords: the new ones are in no binlog. The archive of the new cluster begins without them, too.
+async fn forget_history(connection: &mut Connection) -> Result<(), SnapshotError> {
+    let asking = |source| SnapshotError::AskData { source };
+    connection.run(statements::begin_binlog(), BRIEF).await.map_err(asking)?;
+    let rows = connection.rows(statements::binlog_place(), BRIEF).await.map_err(asking)?;
+    let newest = rows.first().map(|row| row.text("File")).transpose().map_err(asking)?.flatten();
+    let newest = newest.ok_or(SnapshotError::FindBinlog)?;
+    let dropping = statements::drop_binlogs_before(&newest);
+    let dropping = dropping.map_err(|source| SnapshotError::NameBinlog { source })?;
+    connection.run(dropping, PURGE).await.map_err(asking)
 }
 
 /// A server on the recovered data, which lets in the agent and nobody else. Before that it runs the statements `accounts`.

@@ -13,6 +13,17 @@ pub fn binlog_sets() -> Statement {
     Statement::new("binlog_sets", "SELECT @@GLOBAL.gtid_executed AS executed, @@GLOBAL.gtid_purged AS purged")
 }
 
+/// Begins a new binlog file.
+pub fn begin_binlog() -> Statement {
+    Statement::new("begin_binlog", "FLUSH BINARY LOGS")
+}
+
+/// Removes the binlog files before `file`: what is in none counts as purged (MySQL manual, "PURGE BINARY LOGS Statement").
+pub fn drop_binlogs_before(file: &str) -> Result<Statement, QuoteError> {
+    let file = quote::literal(file)?;
+    Ok(Statement::new("drop_binlogs_before", format!("PURGE BINARY LOGS TO {file}")))
+}
+
 /// Makes files of the server's relay log, from `first` on, what is to be applied: a channel whose source is never asked.
 pub fn apply_files(first: &str) -> Result<Statement, QuoteError> {
     let first = quote::literal(first)?;

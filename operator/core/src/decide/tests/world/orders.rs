@@ -173,7 +173,8 @@ fn act(state: &mut MemberState, order: &Order, source: Option<DataState>, ackers
         Action::TakeOver { request, .. } => {
             order.cluster.clone_into(&mut state.cluster);
             let executed = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-50".to_owned();
-            let data = DataState { executed, history: 7, settled: true, ..DataState::default() };
+            let purged = executed.clone();
+            let data = DataState { executed, purged, history: 7, settled: true, ..DataState::default() };
             (state.data, state.replaced_by) = (Some(data), request.clone());
             (state.claim, state.promised) = (None, 0);
             state.server = ServerPhase::Running;
