@@ -41,6 +41,10 @@ pub(super) async fn step(
 
 async fn take(pursuit: &Pursuit, former: &str, request: &str) -> Result<(), GoalError> {
     let (member, settings) = (&pursuit.member, &pursuit.member.settings);
+    // mysqld starts as soon as it is done, and the goal may be looked at once more before it is given up.
+    if member.has_volume() {
+        return Ok(());
+    }
     let failed = |source| GoalError::TakeOverVolume { source };
     let server_id = settings.server_id().map_err(|source| failed(SnapshotError::ReadOrdinal { source }))?;
     // The passwords of the snapshot's time are nobody's any more.

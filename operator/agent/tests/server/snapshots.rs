@@ -125,6 +125,10 @@ async fn a30_a_new_cluster_takes_over_a_snapshot_of_another_one_that_goes_on() {
     assert_ne!(state.server_uuid, first.server_uuid, "it gives no number away that the original gives");
     assert_ne!(state.volume, first.volume);
     assert_eq!((state.claim, state.promised), (None, 0), "what the original promised is its own");
+    assert!(
+        !other.members[0].log().contains("the volume was not taken over"),
+        "what is done is not tried again"
+    );
     // Once more, as an agent that starts again sees it.
     other.members[0].crash();
     other.start(0);
