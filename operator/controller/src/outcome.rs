@@ -77,6 +77,15 @@ pub enum ActError {
         /// Its name.
         claim: String,
     },
+    /// The volume claim of the first member has a name that is taken.
+    #[error(
+        "make the volume claim {claim} from the snapshot: it exists and was made for something else; delete it if nobody needs \
+         its data, or give the MySQLCluster another name"
+    )]
+    MakeFirstClaim {
+        /// Its name.
+        claim: String,
+    },
     /// An object could not be deleted.
     #[error("delete {title}")]
     DeleteObject {
