@@ -2,7 +2,7 @@
 //! (docs: "Bad states").
 
 use super::roster::{executed, is_running, possession, reigns_in};
-use super::{components, follower};
+use super::{components, follower, seeding};
 use crate::condition::{ConditionType, News};
 use crate::gtid::GtidSet;
 use crate::line;
@@ -73,18 +73,12 @@ fn sentences(alarms: &[Alarm]) -> String {
     all.join("; ")
 }
 
-fn is_restored(view: &ClusterView, name: &str) -> bool {
-    let uid = view.object.metadata.uid.as_deref().unwrap_or_default();
-    let wish = view.claims.get(name).and_then(|claim| claim.restored_by.as_ref());
-    wish.is_some_and(|wish| wish.starts_with(&format!("restore-{uid}")))
-}
-
 /// Why a member cannot use its volume.
 fn volume(view: &ClusterView, name: &str, state: &MemberState) -> Option<Alarm> {
     let claim = line::claim(view.line, name);
     match &state.server {
         // Made for this cluster from a snapshot: it is being taken over.
-        ServerPhase::ForeignVolume { .. } if is_restored(view, name) => None,
+        ServerPhase::ForeignVolume { .. } if seeding::mark(view, name).is_some() => None,
         ServerPhase::ForeignVolume { cluster, owner } => Some(Alarm::new(
             "ForeignVolume",
             format!(

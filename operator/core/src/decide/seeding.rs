@@ -45,10 +45,16 @@ pub(super) fn is_awaiting(cluster: &Cluster, view: &ClusterView, state: &MemberS
         && wish(cluster, view, &state.instance).is_some()
 }
 
-/// The wish of this very cluster that the volume of this instance was made from a snapshot for.
+/// The wish of a cluster of this UID that the volume of this instance was made from a snapshot for.
+pub(super) fn mark<'a>(view: &'a ClusterView, instance: &str) -> Option<&'a str> {
+    let ours = format!("restore-{}", view.object.metadata.uid.as_deref().unwrap_or_default());
+    view.claims.get(instance)?.restored_by.as_deref().filter(|mark| mark.starts_with(&ours))
+}
+
+/// The same if it is what the cluster begins with. `spec.bootstrap` never changes, but it may be removed at any time.
 fn wish(cluster: &Cluster, view: &ClusterView, instance: &str) -> Option<String> {
-    let request = view.claims.get(instance)?.restored_by.clone();
-    request.filter(|request| beginning::wanted(cluster).as_ref() == Some(request))
+    let mark = mark(view, instance)?;
+    beginning::wanted(cluster).is_none_or(|wanted| wanted == mark).then(|| mark.to_owned())
 }
 
 /// Has the first instance take over the volume that was made for it.

@@ -119,6 +119,18 @@ fn a30_a_blank_first_volume_never_takes_the_place_of_the_snapshot() {
     assert!(world.last.reason.contains("the volume of the first member is blank"), "{}", world.last.reason);
 }
 
+#[test]
+fn a30_a_bootstrap_that_is_removed_is_carried_out_if_its_volume_was_made() {
+    let mut world = seeded("restore-c1a5ter");
+    (world.object.spec.bootstrap, world.restore) = (None, None);
+    world.until(Phase::Healthy);
+    assert!(world.status().term.unwrap() > 7);
+    let mut other = seeded("restore-another");
+    (other.object.spec.bootstrap, other.restore) = (None, None);
+    other.passes(5);
+    assert_eq!((other.status().quorum, other.last.orders.len()), (None, 0), "of another cluster");
+}
+
 fn with_backups() -> (World, ClusterView) {
     let mut world = World::healthy(3);
     let backup = json!({
