@@ -57,8 +57,9 @@ fn action(bootstrap: &Bootstrap, view: &ClusterView, request: String) -> Result<
             }
             Some(RestoreLook::Missing(what) | RestoreLook::Awaited(what)) => Err(what.clone()),
             Some(RestoreLook::Snapshot(source)) => Err(format!(
-                "the volume of the first member is blank, since its claim is older than what is known of VolumeSnapshot {}: \
-                 delete the MySQLCluster with its volume claims, and make it again",
+                "the volume of the first member is blank: its claim is older than what is known of VolumeSnapshot {}, was made \
+                 anew, or is of a storage class that makes no volumes from snapshots; delete the MySQLCluster with its volume \
+                 claims, and make it again with a class of the driver that took the snapshot",
                 source.snapshot
             )),
             None => Err("looking for the backup to begin with".to_owned()),

@@ -32,9 +32,15 @@ fn two_pasts(cluster: &Cluster, view: &ClusterView, answers: &[&MemberState]) ->
         is_foreign && !seeding::is_awaiting(cluster, view, state)
     };
     let instance = &answers.iter().find(is_foreign)?.instance;
+    // The first volume is made from a snapshot before there are members: by now they would make a blank one.
+    let what = if seeding::is_from_snapshot(view) {
+        "delete the MySQLCluster and the volume claims of this name, and make it again,"
+    } else {
+        "delete the volume claims of this name"
+    };
     Some(format!(
         "spec.bootstrap says what to begin with, and the volume of {instance} holds the data of an earlier cluster: remove \
-         spec.bootstrap to go on with that data, or delete the volume claims of this name to begin as it says"
+         spec.bootstrap to go on with that data, or {what} to begin as it says"
     ))
 }
 
@@ -72,7 +78,7 @@ fn remember(cluster: &Cluster, view: &ClusterView, answers: &[&MemberState]) -> 
 fn found(cluster: &Cluster, view: &ClusterView) -> Step {
     let name = cluster.names.instance(0);
     let Some(first) = view.answer(&name) else {
-        return match seeding::awaited(view).filter(|_| view.stateful_set.is_none()) {
+        return match seeding::awaited(cluster, view).filter(|_| view.stateful_set.is_none()) {
             Some(missing) => Step::wait(Situation::Founding, missing),
             None => Step::wait(Situation::Waiting, format!("waiting for {name} to answer")),
         };

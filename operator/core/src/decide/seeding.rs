@@ -5,6 +5,7 @@ use super::beginning;
 use super::step::{Situation, Step};
 use crate::build;
 use crate::event;
+use crate::line;
 use crate::plan::Plan;
 use crate::protocol::{Action, MemberState, Order, ServerPhase};
 use crate::validate::Cluster;
@@ -14,10 +15,13 @@ use crate::view::{ClusterView, RestoreLook};
 /// made when that can be done.
 pub(super) fn holds_members(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) -> bool {
     let founded = view.object.status.as_ref().is_some_and(|status| status.quorum.is_some());
-    if founded || view.stateful_set.is_some() || view.claims.contains_key(&cluster.names.instance(0)) {
+    let claim = view.claims.get(&cluster.names.instance(0));
+    if founded || view.stateful_set.is_some() || claim.is_some_and(|claim| !claim.terminating) {
         return false;
     }
     match &view.references.restore {
+        // Once it is gone, whoever is first makes the next one.
+        Some(RestoreLook::Snapshot(_)) if claim.is_some() => true,
         Some(RestoreLook::Snapshot(source)) => {
             let request = beginning::wanted(cluster).unwrap_or_default();
             plan.restored_claim = Some(build::restored_claim(cluster, source, &request));
@@ -29,9 +33,14 @@ pub(super) fn holds_members(cluster: &Cluster, view: &ClusterView, plan: &mut Pl
 }
 
 /// What the first member's volume waits for.
-pub(super) fn awaited(view: &ClusterView) -> Option<String> {
+pub(super) fn awaited(cluster: &Cluster, view: &ClusterView) -> Option<String> {
+    let name = cluster.names.instance(0);
     match &view.references.restore {
         Some(RestoreLook::Awaited(what)) => Some(what.clone()),
+        Some(RestoreLook::Snapshot(_)) if view.claims.get(&name).is_some_and(|claim| claim.terminating) => {
+            let claim = line::claim(view.line, &name);
+            Some(format!("the volume claim {claim} is being deleted; the first volume is made after that"))
+        }
         Some(RestoreLook::Snapshot(source)) => {
             Some(format!("the first volume is made from VolumeSnapshot {}", source.snapshot))
         }
@@ -55,6 +64,11 @@ pub(super) fn mark<'a>(view: &'a ClusterView, instance: &str) -> Option<&'a str>
 fn wish(cluster: &Cluster, view: &ClusterView, instance: &str) -> Option<String> {
     let mark = mark(view, instance)?;
     beginning::wanted(cluster).is_none_or(|wanted| wanted == mark).then(|| mark.to_owned())
+}
+
+/// Whether anything is, or may come to be, a snapshot to begin with.
+pub(super) fn is_from_snapshot(view: &ClusterView) -> bool {
+    matches!(view.references.restore, Some(RestoreLook::Snapshot(_) | RestoreLook::Awaited(_)))
 }
 
 /// Has the first instance take over the volume that was made for it.

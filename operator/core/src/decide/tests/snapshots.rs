@@ -5,7 +5,7 @@ use crate::backup::SnapshotSource;
 use crate::fixture;
 use crate::plan::{Desired, Plan};
 use crate::protocol::{Action, ServerPhase};
-use crate::view::{BackupOrigin, BackupSeen, ClusterView, RestoreLook};
+use crate::view::{BackupOrigin, BackupSeen, ClaimView, ClusterView, RestoreLook};
 use porpoise_crds::{BackupMethod, BackupPhase, Phase, Quorum, QuorumMember};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -105,18 +105,8 @@ fn a30_a_volume_of_somebody_else_is_not_taken_over() {
         world.passes(5);
         assert_eq!((world.status().quorum, world.last.orders.len()), (None, 0), "{request}");
         assert!(world.last.reason.contains("holds the data of an earlier cluster"), "{}", world.last.reason);
+        assert!(world.last.reason.contains("delete the MySQLCluster and the volume claims"));
     }
-}
-
-#[test]
-fn a30_a_blank_first_volume_never_takes_the_place_of_the_snapshot() {
-    let (mut world, _) = blank();
-    world.restore = Some(RestoreLook::Missing("later".to_owned()));
-    world.passes(3);
-    world.restore = Some(RestoreLook::Snapshot(Box::new(source())));
-    world.passes(5);
-    assert_eq!((world.status().quorum, world.last.orders.len()), (None, 0));
-    assert!(world.last.reason.contains("the volume of the first member is blank"), "{}", world.last.reason);
 }
 
 #[test]
@@ -129,6 +119,33 @@ fn a30_a_bootstrap_that_is_removed_is_carried_out_if_its_volume_was_made() {
     (other.object.spec.bootstrap, other.restore) = (None, None);
     other.passes(5);
     assert_eq!((other.status().quorum, other.last.orders.len()), (None, 0), "of another cluster");
+}
+
+#[test]
+fn a30_members_wait_for_a_claim_that_is_being_deleted_to_be_gone() {
+    let (_, mut view) = blank();
+    let going = ClaimView { terminating: true, ..ClaimView::default() };
+    view.claims.insert("shop-0".to_owned(), going);
+    let plan = decided(&view);
+    assert!(!makes_members(&plan), "it would be followed by a blank one");
+    assert!(plan.restored_claim.is_none());
+    assert_eq!(
+        plan.reason,
+        "the volume claim data-shop-0 is being deleted; the first volume is made after that"
+    );
+    view.claims.clear();
+    assert!(decided(&view).restored_claim.is_some());
+}
+
+#[test]
+fn a30_a_blank_first_volume_never_takes_the_place_of_the_snapshot() {
+    let (mut world, _) = blank();
+    world.restore = Some(RestoreLook::Missing("later".to_owned()));
+    world.passes(3);
+    world.restore = Some(RestoreLook::Snapshot(Box::new(source())));
+    world.passes(5);
+    assert_eq!((world.status().quorum, world.last.orders.len()), (None, 0));
+    assert!(world.last.reason.contains("the volume of the first member is blank"), "{}", world.last.reason);
 }
 
 fn with_backups() -> (World, ClusterView) {
