@@ -2,6 +2,7 @@
 
 use super::source::{NamedBackup, complete};
 use super::{SnapshotLook, is_snapshot};
+use crate::line;
 use porpoise_crds::{MySQLBackup, SnapshotStatus};
 
 /// A snapshot that a new cluster begins with.
@@ -9,6 +10,8 @@ use porpoise_crds::{MySQLBackup, SnapshotStatus};
 pub struct SnapshotSource {
     /// Name of the `VolumeSnapshot`.
     pub snapshot: String,
+    /// UID of the cluster whose data it holds.
+    pub cluster: String,
     /// Smallest size of a volume made from it, in bytes.
     pub bytes: u64,
 }
@@ -67,7 +70,14 @@ pub fn snapshot_source(
             return Err(format!("{at_fault} does not exist any more; name another backup"));
         }
     };
-    Ok(SnapshotSource { snapshot: taken.name.clone(), bytes: found.bytes.unwrap_or_default() })
+    let history = backup.status.as_ref().and_then(|status| status.cluster.as_deref());
+    let Some(cluster) = history.map(line::cluster_uid) else {
+        return Err(format!(
+            "{at_fault} is of a MySQLBackup that does not say whose data it is; name another"
+        ));
+    };
+    let (snapshot, cluster) = (taken.name.clone(), cluster.to_owned());
+    Ok(SnapshotSource { snapshot, cluster, bytes: found.bytes.unwrap_or_default() })
 }
 
 #[cfg(test)]
@@ -94,7 +104,7 @@ mod tests {
 
     fn done() -> MySQLBackup {
         let snapshot = json!({"name": "shop-a", "claim": "data-shop-2"});
-        backup(&json!({"phase": "Succeeded", "cluster": "u1", "snapshot": snapshot}))
+        backup(&json!({"phase": "Succeeded", "cluster": "u1.2", "snapshot": snapshot}))
     }
 
     #[test]
@@ -124,7 +134,7 @@ mod tests {
 
     #[test]
     fn a30_only_a_whole_snapshot_of_this_backup_is_taken() {
-        let done = done();
+        let mut done = done();
         let named = restore(&json!({}));
         let taken = snapshot_of(&named, Some(&done)).unwrap().unwrap();
         let whole = SnapshotView {
@@ -135,17 +145,21 @@ mod tests {
         };
         let found = |view: SnapshotView| SnapshotLook::Found(Box::new(view));
         let source = snapshot_source(&named, &done, &taken, &found(whole.clone())).unwrap();
-        assert_eq!((source.snapshot.as_str(), source.bytes), ("shop-a", 7));
+        let SnapshotSource { snapshot, cluster, bytes } = source;
+        assert_eq!((snapshot.as_str(), cluster.as_str(), bytes), ("shop-a", "u1", 7), "of a line of u1's");
         let error = Some("gone".to_owned());
         for (look, words) in [
             (SnapshotLook::Absent, "does not exist any more"),
             (SnapshotLook::Unserved, "install its CRDs"),
             (found(SnapshotView { of: Some("b2".to_owned()), ..whole.clone() }), "made for something else"),
             (found(SnapshotView { ready: false, error, ..whole.clone() }), "cannot be used now: gone"),
-            (found(SnapshotView { terminating: true, ..whole }), "cannot be used now"),
+            (found(SnapshotView { terminating: true, ..whole.clone() }), "cannot be used now"),
         ] {
             let error = snapshot_source(&named, &done, &taken, &look).unwrap_err();
             assert!(error.contains("VolumeSnapshot shop-a") && error.contains(words), "{error}");
         }
+        done.status.as_mut().unwrap().cluster = None;
+        let error = snapshot_source(&named, &done, &taken, &found(whole)).unwrap_err();
+        assert!(error.contains("does not say whose data it is"), "{error}");
     }
 }

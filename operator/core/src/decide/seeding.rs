@@ -3,6 +3,7 @@
 
 use super::beginning;
 use super::step::{Situation, Step};
+use crate::backup::SnapshotSource;
 use crate::build;
 use crate::event;
 use crate::line;
@@ -71,10 +72,25 @@ pub(super) fn is_from_snapshot(view: &ClusterView) -> bool {
     matches!(view.references.restore, Some(RestoreLook::Snapshot(_) | RestoreLook::Awaited(_)))
 }
 
+/// Why the volume is not what the backup holds: the storage made it of something else.
+fn mismatch(view: &ClusterView, instance: &str, former: &str) -> Option<String> {
+    let Some(RestoreLook::Snapshot(source)) = &view.references.restore else { return None };
+    let SnapshotSource { snapshot, cluster, bytes: _ } = source.as_ref();
+    (cluster != former).then(|| {
+        format!(
+            "the volume of {instance} was made from VolumeSnapshot {snapshot}, which is to be of cluster {cluster}, and holds the \
+             data of cluster {former}: delete the MySQLCluster with its volume claims, and name another backup"
+        )
+    })
+}
+
 /// Has the first instance take over the volume that was made for it.
 pub(super) fn step(cluster: &Cluster, view: &ClusterView, first: &MemberState) -> Option<Step> {
     let ServerPhase::ForeignVolume { cluster: former, .. } = &first.server else { return None };
     let request = wish(cluster, view, &first.instance)?;
+    if let Some(reason) = mismatch(view, &first.instance, former) {
+        return Some(Step::wait(Situation::Founding, reason));
+    }
     let order = Order {
         cluster: cluster.uid.clone(),
         instance: first.instance.clone(),

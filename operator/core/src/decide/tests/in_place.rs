@@ -112,7 +112,8 @@ fn a30_the_steps_of_a_restore_in_place_are_seen_in_the_state_and_in_events() {
 #[test]
 fn a30_nothing_is_touched_while_the_backup_is_missing() {
     let missing = || "spec.restore.backupRef: name another".to_owned();
-    let snapshot = SnapshotSource { snapshot: "shop-monday".to_owned(), bytes: 1 };
+    let snapshot =
+        SnapshotSource { snapshot: "shop-monday".to_owned(), cluster: "f0rmer".to_owned(), bytes: 1 };
     for (look, said) in [
         (None, "looking for"),
         (Some(RestoreLook::Missing(missing())), "name another"),

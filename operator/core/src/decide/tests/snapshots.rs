@@ -11,7 +11,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 fn source() -> SnapshotSource {
-    SnapshotSource { snapshot: "shop-monday".to_owned(), bytes: 4 << 30 }
+    SnapshotSource { snapshot: "shop-monday".to_owned(), cluster: "f0rmer".to_owned(), bytes: 4 << 30 }
 }
 
 /// Before anything exists.
@@ -106,6 +106,19 @@ fn a30_a_volume_of_somebody_else_is_not_taken_over() {
         assert_eq!((world.status().quorum, world.last.orders.len()), (None, 0), "{request}");
         assert!(world.last.reason.contains("holds the data of an earlier cluster"), "{}", world.last.reason);
         assert!(world.last.reason.contains("delete the MySQLCluster and the volume claims"));
+    }
+}
+
+#[test]
+fn a30_a_volume_with_other_data_than_the_backup_is_of_is_not_taken_over() {
+    let mut world = seeded("restore-c1a5ter");
+    let another = SnapshotSource { cluster: "an0ther".to_owned(), ..source() };
+    world.restore = Some(RestoreLook::Snapshot(Box::new(another)));
+    world.passes(5);
+    assert_eq!((world.status().quorum, world.last.orders.len()), (None, 0));
+    for words in ["is to be of cluster an0ther, and holds the data of cluster f0rmer", "name another backup"]
+    {
+        assert!(world.last.reason.contains(words), "{}", world.last.reason);
     }
 }
 
