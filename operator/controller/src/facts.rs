@@ -84,6 +84,7 @@ pub fn backup_seen(backup: &MySQLBackup) -> BackupSeen {
             .filter(|one| one.phase == VerificationPhase::Damaged)
             .map(|one| one.message.clone()),
         message: status.map(|status| status.message.clone()).unwrap_or_default(),
+        jobs: status.and_then(|status| status.jobs).unwrap_or_default(),
         deleting: metadata.deletion_timestamp.is_some(),
         cluster: status.and_then(|status| status.cluster.clone()),
         location: status.and_then(|status| status.location.clone()),

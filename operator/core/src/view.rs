@@ -70,6 +70,8 @@ pub struct BackupSeen {
     pub damage: Option<String>,
     /// What it says itself.
     pub message: String,
+    /// Jobs that were made for it.
+    pub jobs: i32,
     /// It is being deleted.
     pub deleting: bool,
     /// The line of data that it is of ([`line::history`]).

@@ -13,9 +13,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, Secret};
 use kube::api::ListParams;
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt};
-use porpoise_core::backup::{
-    BackupView, JobState, JobView, Rival, SNAPSHOT_KIND, SecretNeed, SnapshotLook, is_snapshot,
-};
+use porpoise_core::backup::{BackupView, JobState, JobView, Rival, SecretNeed, SnapshotLook, is_snapshot};
 use porpoise_core::decide::backup::{is_to_be_verified, needs};
 use porpoise_core::names::{self, BACKUP_LABEL};
 use porpoise_crds::{BackupPhase, MySQLBackup, MySQLCluster};
@@ -38,7 +36,7 @@ pub async fn backup(context: &Context, object: &MySQLBackup) -> Result<BackupVie
     }
     view.namespace_terminating = troubles::is_terminating(context, &look.namespace).await;
     view.cluster = look.get::<MySQLCluster>(&object.spec.cluster_ref.name).await?;
-    view.snapshot = look.snapshot().await?;
+    view.snapshot = look.snapshot().await;
     view.store = look.job(&names::store_job(&object.name_any())).await?;
     if is_deleted {
         view.removal = look.job(&names::remove_job(&object.name_any())).await?;
@@ -102,22 +100,19 @@ impl Look<'_> {
     }
 
     /// The snapshot that it is, or is to be: that has its name.
-    async fn snapshot(&self) -> Result<SnapshotLook, ObserveError> {
+    async fn snapshot(&self) -> SnapshotLook {
         if !is_snapshot(self.object) {
-            return Ok(SnapshotLook::Unasked);
+            return SnapshotLook::Unasked;
         }
         let recorded = self.object.status.as_ref().and_then(|status| status.snapshot.as_ref());
         let name = recorded.map_or_else(|| self.object.name_any(), |snapshot| snapshot.name.clone());
         let found = Snapshots::of(&self.context.clients.general, &self.namespace).look(&name).await;
-        match found {
-            // Its deletion has a deadline, which must come also where nobody may look.
-            Err(error) if self.object.metadata.deletion_timestamp.is_some() => {
-                tracing::warn!(snapshot = name, error = chain(&error), "cannot read a snapshot");
-                Ok(SnapshotLook::Unasked)
-            }
-            Err(source) => Err(ObserveError::ReadObject { title: format!("{SNAPSHOT_KIND} {name}"), source }),
-            Ok(look) => Ok(look),
-        }
+        // Whatever has a deadline ends also where nobody may look.
+        found.unwrap_or_else(|error| {
+            let why = chain(&error);
+            tracing::warn!(snapshot = name, error = why, "cannot read a snapshot");
+            SnapshotLook::Unread(why)
+        })
     }
 
     fn cluster(&self) -> ClusterKey {
@@ -138,6 +133,8 @@ impl Look<'_> {
                 created: other.created,
                 phase: other.phase,
                 deleting: other.deleting,
+                method: other.method,
+                jobs: other.jobs,
             })
             .collect()
     }

@@ -216,6 +216,21 @@ async fn a10_without_the_api_nothing_is_made_and_the_status_says_why() {
     assert!(message.contains("install the snapshot CRDs"), "{message}");
 }
 
+/// The same API server, where the operator may not see snapshots.
+fn without_permission(call: &Call) -> (u16, Value) {
+    if call.path.contains("volumesnapshots") { refusal(403, "Forbidden") } else { usual(call) }
+}
+
+#[tokio::test]
+async fn a10_a_snapshot_that_nobody_may_see_is_said() {
+    let (_, calls) = reconciled(of_snapshot(), |call| Some(without_permission(call))).await;
+    assert_eq!(writes(&calls), [format!("PUT {BACKUPS}/status")]);
+    let recorded = calls.all().into_iter().find(|call| call.method == "PUT").unwrap().body;
+    assert_eq!(recorded["status"]["phase"], "Pending");
+    let message = recorded["status"]["message"].as_str().unwrap();
+    assert!(message.starts_with("VolumeSnapshot shop-a cannot be read now: "), "{message}");
+}
+
 #[tokio::test]
 async fn a10_a_deletion_does_not_hang_on_a_snapshot_that_nobody_may_see() {
     let leaving = backup(|object| {
@@ -223,11 +238,7 @@ async fn a10_a_deletion_does_not_hang_on_a_snapshot_that_nobody_may_see() {
         let snapshot = json!({"name": "shop-a", "claim": "data-shop-1"});
         object.status = serde_json::from_value(json!({"phase": "Succeeded", "snapshot": snapshot})).unwrap();
     });
-    let (next, calls) = reconciled(leaving, |call| {
-        let is_snapshot = call.path.contains("volumesnapshots");
-        Some(if is_snapshot { refusal(403, "Forbidden") } else { usual(call) })
-    })
-    .await;
+    let (next, calls) = reconciled(leaving, |call| Some(without_permission(call))).await;
     assert_eq!(writes(&calls), [format!("PUT {BACKUPS}/status")], "it says that it waits");
     assert!(matches!(next, Next::After(_)), "its deadline comes");
 }

@@ -97,6 +97,8 @@ pub enum SnapshotLook {
     Unasked,
     /// There is no such API here.
     Unserved,
+    /// The API server does not say, and why not.
+    Unread(String),
     /// There is none of this name.
     Absent,
     /// This one.

@@ -66,6 +66,7 @@ pub fn snapshot_source(
                 "{at_fault}: this Kubernetes does not serve snapshot.storage.k8s.io/v1; install its CRDs and controller again"
             ));
         }
+        SnapshotLook::Unread(why) => return Err(format!("{at_fault} cannot be read now: {why}")),
         SnapshotLook::Absent | SnapshotLook::Unasked => {
             return Err(format!("{at_fault} does not exist any more; name another backup"));
         }
@@ -154,6 +155,7 @@ mod tests {
             (found(SnapshotView { of: Some("b2".to_owned()), ..whole.clone() }), "made for something else"),
             (found(SnapshotView { ready: false, error, ..whole.clone() }), "cannot be used now: gone"),
             (found(SnapshotView { terminating: true, ..whole.clone() }), "cannot be used now"),
+            (SnapshotLook::Unread("403".to_owned()), "cannot be read now: 403"),
         ] {
             let error = snapshot_source(&named, &done, &taken, &look).unwrap_err();
             assert!(error.contains("VolumeSnapshot shop-a") && error.contains(words), "{error}");

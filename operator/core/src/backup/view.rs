@@ -2,7 +2,7 @@
 
 use super::{JobReport, SnapshotLook};
 use jiff::Timestamp;
-use porpoise_crds::{BackupPhase, MySQLBackup, MySQLCluster};
+use porpoise_crds::{BackupMethod, BackupPhase, MySQLBackup, MySQLCluster};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ pub struct BackupView {
 }
 
 /// Another backup of the same cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Rival {
     /// Its name.
     pub name: String,
@@ -48,6 +48,18 @@ pub struct Rival {
     pub phase: Option<BackupPhase>,
     /// It is being deleted.
     pub deleting: bool,
+    /// How it is made.
+    pub method: BackupMethod,
+    /// Jobs that were made for it.
+    pub jobs: i32,
+}
+
+impl Rival {
+    /// Whether it takes up a member, the target, or room for a copy, or soon will. A snapshot does not before it is booted, and
+    /// when that will be is up to the storage.
+    pub fn is_in_the_way(&self) -> bool {
+        self.method != BackupMethod::VolumeSnapshot || self.jobs > 0
+    }
 }
 
 /// A Job as far as decisions look.

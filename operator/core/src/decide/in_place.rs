@@ -12,7 +12,8 @@ use crate::validate::Cluster;
 use crate::view::{BackupSeen, ClusterView, RestoreLook};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use porpoise_crds::{
-    BackupPhase, FormerLine, InPlaceRestore, MySQLClusterStatus, Phase, RestorePhase, RestoreStatus,
+    BackupMethod, BackupPhase, FormerLine, InPlaceRestore, MySQLClusterStatus, Phase, RestorePhase,
+    RestoreStatus,
 };
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ const MOST_REMEMBERED: usize = 50;
 const SOON: Duration = Duration::from_secs(3);
 /// The archive is waited for so long.
 const LONGEST_FLUSH: Duration = Duration::from_secs(30);
+/// A snapshot that does not begin is waited for so long: without the API for it, or with another's object of its name, none does.
+const LONGEST_PENDING_SNAPSHOT: Duration = Duration::from_mins(5);
 /// Why.
 const ARCHIVING: &str = "what was committed before the request is being archived";
 
@@ -242,8 +245,10 @@ fn running_backup(view: &ClusterView) -> Option<String> {
 
 /// A backup that was asked for before the request is made before it, too: perhaps it is to keep what is restored away from.
 fn older_backup(view: &ClusterView, restore: &RestoreStatus) -> Option<String> {
+    let is_patient = view.ages.of(restore.started_at.0) < LONGEST_PENDING_SNAPSHOT;
     let waits = |backup: &BackupSeen| {
         matches!(backup.phase, None | Some(BackupPhase::Pending))
+            && (is_patient || backup.method != BackupMethod::VolumeSnapshot)
             && !backup.deleting
             && backup.created.is_some_and(|created| created <= restore.started_at.0)
     };

@@ -82,6 +82,7 @@ fn drop_snapshot(view: &BackupView, mut plan: BackupPlan) -> BackupPlan {
             deleting(view, plan, &format!("{title} is being deleted"))
         }
         (SnapshotLook::Unasked, Some(_)) => deleting(view, plan, &format!("looking for {title}")),
+        (SnapshotLook::Unread(why), _) => deleting(view, plan, &format!("{title} cannot be read now: {why}")),
         (SnapshotLook::Found(_) | SnapshotLook::Absent | SnapshotLook::Unserved, _)
         | (SnapshotLook::Unasked, None) => {
             plan.events.push(event::BACKUP_REMOVED.event(&[("path", &title)]));

@@ -3,6 +3,7 @@
 
 use super::name;
 use super::storing::{Ready, fail, fit, is_final, is_verified_first, ready, running, succeed, wait};
+use super::verifying::busy;
 use crate::backup::{
     BackupJob, BackupPlan, BackupView, SNAPSHOTS_UNSERVED, SnapshotLook, SnapshotView, Summary,
 };
@@ -44,6 +45,7 @@ fn can_begin<'a>(view: &'a BackupView, settings: &Settings) -> Result<Ready<'a>,
             "VolumeSnapshot {} exists and belongs to something else; delete it, or make a MySQLBackup of another name",
             name(&view.object)
         )),
+        SnapshotLook::Unread(why) => Err(unread(name(&view.object), why)),
         SnapshotLook::Absent | SnapshotLook::Unasked => ready(view, settings),
     }
 }
@@ -96,9 +98,18 @@ fn follow(
             running(view, plan, &format!("{title} of {} is being taken", taken.claim))
         }
         SnapshotLook::Absent => fail(view, plan, &format!("{title} is gone")),
+        SnapshotLook::Unread(why) if view.begun_for >= COMPLETE => {
+            let advice = "delete this MySQLBackup when it can be, or the snapshot may come true with nobody to know of it";
+            fail(view, plan, &format!("{}; {advice}", unread(&taken.name, why)))
+        }
+        SnapshotLook::Unread(why) => running(view, plan, &unread(&taken.name, why)),
         SnapshotLook::Unserved => fail(view, plan, SNAPSHOTS_UNSERVED),
         SnapshotLook::Unasked => running(view, plan, &format!("looking for {title}")),
     }
+}
+
+fn unread(snapshot: &str, why: &str) -> String {
+    format!("VolumeSnapshot {snapshot} cannot be read now: {why}")
 }
 
 /// One that is not complete. What will not be taken is taken away, or it might still be, with nobody to know of it.
@@ -132,7 +143,8 @@ fn examine(view: &BackupView, settings: &Settings, found: &SnapshotView, mut pla
     if !object.spec.backup.as_ref().is_none_or(|spec| is_verified_first(&view.object, spec)) {
         return succeed(view, &unseen(&plan.status), plan);
     }
-    match (fit(object, is_final(view), settings), examination(&plan.status)) {
+    let fit = fit(object, is_final(view), settings);
+    match (busy(view).map_or(fit, Err), examination(&plan.status)) {
         (Ok(cluster), Some(work)) => boot(view, cluster, &work, plan),
         (Ok(_), None) => fail(view, plan, "its status does not say which snapshot it is"),
         (Err(missing), _) => {

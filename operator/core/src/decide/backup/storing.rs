@@ -163,12 +163,13 @@ fn no_donor(object: &MySQLCluster, from: BackupSource) -> String {
 }
 
 /// The backup that must be over before this one begins: one that runs, or an older one that waits. Those that wait while
-/// their cluster is being deleted wait in vain.
+/// their cluster is being deleted wait in vain, and snapshots wait for what may never come.
 fn ahead(view: &BackupView) -> Option<&str> {
     let meta = &view.object.metadata;
     let mine = (meta.creation_timestamp.as_ref().map(|time| time.0), name(&view.object));
     let last = is_final(view);
-    let before = view.others.iter().find(|other| match other.phase {
+    let mut others = view.others.iter().filter(|other| other.is_in_the_way());
+    let before = others.find(|other| match other.phase {
         Some(BackupPhase::Running) => true,
         None | Some(BackupPhase::Pending) => {
             !last && !other.deleting && (other.created, other.name.as_str()) < mine

@@ -237,7 +237,7 @@ fn operation() -> porpoise_crds::Operation {
 /// Made at this hour of the day on which [`fixture::backup`] was made at three.
 fn rival(name: &str, hour: i8, phase: Option<BackupPhase>) -> Rival {
     let created = format!("2026-11-21T{hour:02}:00:00Z").parse().unwrap();
-    Rival { name: name.to_owned(), created: Some(created), phase, deleting: false }
+    Rival { name: name.to_owned(), created: Some(created), phase, ..Rival::default() }
 }
 
 #[test]

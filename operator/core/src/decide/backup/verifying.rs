@@ -2,7 +2,7 @@
 //! a Job that found damage makes a backup worse than it was.
 
 use super::{because, name, place, snapshotting, validated};
-use crate::backup::{BackupJob, BackupPlan, BackupView, JobReport, JobState, JobView};
+use crate::backup::{BackupJob, BackupPlan, BackupView, JobReport, JobState, JobView, Rival};
 use crate::build;
 use crate::event;
 use crate::names;
@@ -96,10 +96,13 @@ fn ready(view: &BackupView, settings: &Settings) -> Result<Cluster, String> {
     if !missing.is_empty() {
         return Err(missing.join("; "));
     }
-    match view.others.iter().find(|other| other.phase == Some(BackupPhase::Running)) {
-        Some(other) => Err(format!("MySQLBackup {} is made first", other.name)),
-        None => Ok(cluster),
-    }
+    busy(view).map_or(Ok(cluster), Err)
+}
+
+/// What is made now and comes first.
+pub(super) fn busy(view: &BackupView) -> Option<String> {
+    let runs = |other: &&Rival| other.phase == Some(BackupPhase::Running) && other.is_in_the_way();
+    view.others.iter().find(runs).map(|other| format!("MySQLBackup {} is made first", other.name))
 }
 
 fn begin(

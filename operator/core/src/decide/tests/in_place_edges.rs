@@ -6,11 +6,11 @@ use super::world::World;
 use crate::decide::update_gate;
 use crate::gtid::GtidSet;
 use crate::plan::Deletion;
-use crate::view::{BackupSeen, ClusterView};
+use crate::view::{Ages, BackupSeen, ClusterView};
 use k8s_openapi::api::apps::v1::StatefulSetStatus;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use porpoise_crds::{BackupPhase, DeletionPolicy, Phase, Rehearsal, RestorePhase};
+use porpoise_crds::{BackupMethod, BackupPhase, DeletionPolicy, Phase, Rehearsal, RestorePhase};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -161,6 +161,24 @@ fn a30_a_backup_that_was_asked_for_first_is_made_first() {
         let message = plan.status.restore.unwrap().message;
         assert!(begins || message.contains("MySQLBackup shop-before is older"), "{message}");
         assert!(begins || plan.look_again <= std::time::Duration::from_secs(3));
+    }
+}
+
+#[test]
+fn a30_a_snapshot_that_cannot_begin_does_not_hold_a_restore_up_for_ever() {
+    let world = asked();
+    for (method, begins) in [(BackupMethod::VolumeSnapshot, true), (BackupMethod::Physical, false)] {
+        let mut view = world.view();
+        let created = Some(world.now - jiff::SignedDuration::from_secs(5));
+        let phase = Some(BackupPhase::Pending);
+        let waiting = BackupSeen { created, phase, method, ..BackupSeen::default() };
+        view.backups.insert("shop-before".to_owned(), waiting);
+        let held = planned(&view);
+        assert!(held.record.is_none(), "it was asked for before");
+        view.object.status = Some(held.status);
+        view.now += jiff::SignedDuration::from_mins(5);
+        view.ages = Ages::by_steady_clock(&view.object, view.pods.values(), view.now);
+        assert_eq!(planned(&view).record.is_some(), begins, "{method:?}");
     }
 }
 

@@ -67,6 +67,7 @@ fn seen(view: &ClusterView, phase: BackupPhase, minutes_ago: i64) -> BackupSeen 
         damage: None,
         verified: phase == BackupPhase::Succeeded,
         message: "the bucket is full".to_owned(),
+        jobs: 1,
         deleting: false,
         cluster: None,
         location: None,

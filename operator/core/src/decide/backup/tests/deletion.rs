@@ -139,8 +139,7 @@ fn a12_of_a_cluster_that_is_being_deleted_only_the_last_backup_is_made() {
     assert!(refused.job.is_none() && refused.status.message.contains("is being deleted"));
     view.object.metadata.name = Some("shop-final-c1a5ter".to_owned());
     // One that waits in vain does not hold it up; one that runs does.
-    let rival =
-        |phase| Rival { name: "shop-older".to_owned(), created: None, phase: Some(phase), deleting: false };
+    let rival = |phase| rival("shop-older", 2, Some(phase));
     view.others = vec![rival(BackupPhase::Pending)];
     let job = json!(decided(&view).job.unwrap()).to_string();
     // The closed primary has everything; a replica may lack the end.

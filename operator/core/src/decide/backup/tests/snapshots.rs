@@ -127,6 +127,45 @@ fn a10_what_is_not_taken_ends_with_a_sentence_and_is_taken_away() {
 }
 
 #[test]
+fn a10_what_cannot_be_read_is_said_and_ends_too() {
+    let unread = || SnapshotLook::Unread("volumesnapshots is forbidden".to_owned());
+    let plan = decided(&BackupView { snapshot: unread(), ..of_method("AfterEach") });
+    assert_eq!(plan.status.phase, Some(BackupPhase::Pending));
+    for (since, phase) in [(86_399, BackupPhase::Running), (86_400, BackupPhase::Failed)] {
+        let plan = decided(&BackupView { snapshot: unread(), ..begun("AfterEach", ours(), since) });
+        assert_eq!(plan.status.phase, Some(phase));
+        assert!(plan.status.message.contains("cannot be read now: volumesnapshots is forbidden"));
+        assert!(plan.snapshot.is_none() && plan.job.is_none());
+    }
+}
+
+/// Whether this one begins beside another backup.
+fn begins(view: BackupView, other: &Rival) -> bool {
+    let plan = decided(&BackupView { others: vec![other.clone()], ..view });
+    plan.job.is_some() || plan.snapshot.is_some()
+}
+
+#[test]
+fn a10_a_snapshot_holds_no_other_backup_up_before_it_is_booted() {
+    let method = BackupMethod::VolumeSnapshot;
+    for phase in [None, Some(BackupPhase::Pending), Some(BackupPhase::Running)] {
+        let bare = Rival { method, ..rival("shop-older", 2, phase) };
+        assert!(begins(view(), &bare) && begins(of_method("Off"), &bare), "{phase:?}");
+        let booted = Rival { jobs: 1, ..bare.clone() };
+        assert!(!begins(view(), &booted), "{phase:?}");
+        let stored = Rival { method: BackupMethod::Physical, ..bare };
+        assert!(!begins(of_method("Off"), &stored), "{phase:?}");
+    }
+    // And it is booted when nothing else is made.
+    let view = begun("AfterEach", ready(), 9);
+    let busy = BackupView { others: vec![rival("shop-b", 2, Some(BackupPhase::Running))], ..view.clone() };
+    let plan = decided(&busy);
+    assert!(plan.job.is_none() && plan.status.message.contains("shop-b is made first"));
+    let bare = Rival { method, ..rival("shop-b", 2, Some(BackupPhase::Running)) };
+    assert!(decided(&BackupView { others: vec![bare], ..view }).job.is_some());
+}
+
+#[test]
 fn a10_a_snapshot_counts_as_verified_only_after_a_server_booted_from_it() {
     let view = begun("AfterEach", ready(), 9);
     let plan = decided(&view);

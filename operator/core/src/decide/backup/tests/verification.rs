@@ -160,12 +160,7 @@ fn a30_what_a_verification_waits_for_is_said_and_it_ends() {
         (
             "a backup is made",
             |view| {
-                view.others.push(Rival {
-                    name: "shop-b".to_owned(),
-                    created: None,
-                    phase: Some(BackupPhase::Running),
-                    deleting: false,
-                });
+                view.others.push(rival("shop-b", 2, Some(BackupPhase::Running)));
             },
             VerificationPhase::Pending,
             "shop-b is made first",
