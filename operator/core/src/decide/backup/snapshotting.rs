@@ -3,7 +3,7 @@
 
 use super::name;
 use super::storing::{Ready, fail, fit, is_final, is_verified_first, ready, running, succeed, wait};
-use super::verifying::busy;
+use super::verifying::{busy, is_orphan};
 use crate::backup::{
     BackupJob, BackupPlan, BackupView, SNAPSHOTS_UNSERVED, SnapshotLook, SnapshotView, Summary,
 };
@@ -137,8 +137,12 @@ fn taking(
 /// A whole one: a server boots from it, unless nobody wants that.
 fn examine(view: &BackupView, settings: &Settings, found: &SnapshotView, mut plan: BackupPlan) -> BackupPlan {
     plan.status.stored_bytes = found.bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
-    let Some(object) = &view.cluster else {
-        return fail(view, plan, "its MySQLCluster is deleted, and nobody boots the snapshot any more");
+    // It is whole, and neither its cluster's last backup nor its deletion waits for it.
+    let Some(object) = view.cluster.as_ref().filter(|_| !is_orphan(view)) else {
+        let mut plan = succeed(view, &unseen(&plan.status), plan);
+        "complete, but not verified: its MySQLCluster is deleted, and nobody boots it any more"
+            .clone_into(&mut plan.status.message);
+        return plan;
     };
     if !object.spec.backup.as_ref().is_none_or(|spec| is_verified_first(&view.object, spec)) {
         return succeed(view, &unseen(&plan.status), plan);

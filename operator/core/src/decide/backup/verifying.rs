@@ -70,7 +70,7 @@ pub(super) fn plan(view: &BackupView, settings: &Settings, plan: BackupPlan) -> 
 }
 
 /// Whether the cluster is gone or going.
-fn is_orphan(view: &BackupView) -> bool {
+pub(super) fn is_orphan(view: &BackupView) -> bool {
     let cluster = view.cluster.as_ref();
     view.namespace_terminating || cluster.is_none_or(|object| object.metadata.deletion_timestamp.is_some())
 }

@@ -166,6 +166,27 @@ fn a10_a_snapshot_holds_no_other_backup_up_before_it_is_booted() {
 }
 
 #[test]
+fn a10_a_whole_snapshot_of_a_cluster_that_goes_is_kept_and_its_last_backup_does_not_wait() {
+    let view = begun("AfterEach", ready(), 9);
+    let mut going = view.clone();
+    of(&mut going).metadata.deletion_timestamp = Some(epoch());
+    for orphan in [going.clone(), BackupView { cluster: None, ..view }] {
+        let plan = decided(&orphan);
+        assert_eq!((plan.status.phase, plan.status.verified), (Some(BackupPhase::Succeeded), Some(false)));
+        assert!(plan.status.message.contains("its MySQLCluster is deleted"), "{}", plan.status.message);
+        assert!(plan.job.is_none() && plan.dropped_snapshot.is_none());
+    }
+    let mut last = super::view();
+    last.object.metadata.name = Some("shop-final-c1a5ter".to_owned());
+    of(&mut last).metadata.deletion_timestamp = Some(epoch());
+    status(&mut last).primary = Some("shop-1".to_owned());
+    let taken =
+        Rival { method: BackupMethod::VolumeSnapshot, ..rival("shop-older", 2, Some(BackupPhase::Running)) };
+    assert!(begins(last.clone(), &taken));
+    assert!(!begins(last, &rival("shop-older", 2, Some(BackupPhase::Running))));
+}
+
+#[test]
 fn a10_a_snapshot_counts_as_verified_only_after_a_server_booted_from_it() {
     let view = begun("AfterEach", ready(), 9);
     let plan = decided(&view);
