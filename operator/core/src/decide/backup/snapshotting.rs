@@ -1,9 +1,9 @@
 //! A backup that is a snapshot of a member's volume: have it taken, wait for it within bounds, have it examined. The Job that
 //! examines it is made and followed like the one that stores any other backup.
 
-use super::name;
 use super::storing::{Ready, fail, fit, is_final, is_verified_first, ready, running, succeed, wait};
 use super::verifying::{busy, is_orphan};
+use super::{because, name};
 use crate::backup::{
     BackupJob, BackupPlan, BackupView, SNAPSHOTS_UNSERVED, SnapshotLook, SnapshotView, Summary,
 };
@@ -20,6 +20,8 @@ use std::time::Duration;
 const TAKEN_UP: Duration = Duration::from_mins(1);
 /// Longest time until volumes can be made from it: some drivers copy everything to another place first.
 const COMPLETE: Duration = Duration::from_hours(24);
+/// How the message ends of one that is given up: it is `Failed` only when its snapshot goes.
+const GIVEN_UP: &str = "; it is deleted, so that it is not taken later with nobody to know of it";
 /// Pause between looks, since snapshots are not watched.
 const SOON: Duration = Duration::from_secs(3);
 
@@ -83,26 +85,33 @@ fn follow(
     mut plan: BackupPlan,
 ) -> BackupPlan {
     let title = format!("VolumeSnapshot {}", taken.name);
+    let given_up = plan.status.message.strip_suffix(GIVEN_UP).map(str::to_owned);
     match &view.snapshot {
         SnapshotLook::Found(found) if found.of != view.object.metadata.uid => {
             fail(view, plan, &format!("{title} was made for something else"))
         }
         SnapshotLook::Found(found) if found.terminating => {
-            fail(view, plan, &format!("{title} was deleted before the backup was complete"))
+            let deleted = || format!("{title} was deleted before the backup was complete");
+            fail(view, plan, &given_up.unwrap_or_else(deleted))
         }
         SnapshotLook::Found(found) if found.ready => examine(view, settings, found, plan),
         SnapshotLook::Found(found) => taking(view, taken, found, plan),
-        SnapshotLook::Absent if view.begun_for < TAKEN_UP => {
+        SnapshotLook::Absent if given_up.is_none() && view.begun_for < TAKEN_UP => {
             // Whoever recorded it was stopped before it was made.
             plan.snapshot = Some(Box::new(build::volume_snapshot(&view.object, taken, class(view))));
             running(view, plan, &format!("{title} of {} is being taken", taken.claim))
         }
-        SnapshotLook::Absent => fail(view, plan, &format!("{title} is gone")),
+        SnapshotLook::Absent => {
+            let gone = || format!("{title} is gone");
+            fail(view, plan, &given_up.unwrap_or_else(gone))
+        }
         SnapshotLook::Unread(why) if view.begun_for >= COMPLETE => {
             let advice = "delete this MySQLBackup when it can be, or the snapshot may come true with nobody to know of it";
             fail(view, plan, &format!("{}; {advice}", unread(&taken.name, why)))
         }
-        SnapshotLook::Unread(why) => running(view, plan, &unread(&taken.name, why)),
+        // What was decided is carried out before anything else is said.
+        SnapshotLook::Unread(why) if given_up.is_none() => running(view, plan, &unread(&taken.name, why)),
+        SnapshotLook::Unread(_) => because(plan, "a snapshot that is given up cannot be read now"),
         SnapshotLook::Unserved => fail(view, plan, SNAPSHOTS_UNSERVED),
         SnapshotLook::Unasked => running(view, plan, &format!("looking for {title}")),
     }
@@ -112,7 +121,7 @@ fn unread(snapshot: &str, why: &str) -> String {
     format!("VolumeSnapshot {snapshot} cannot be read now: {why}")
 }
 
-/// One that is not complete. What will not be taken is taken away, or it might still be, with nobody to know of it.
+/// One that is not complete. What will not be taken is taken away first: of a backup that is over nobody would try again.
 fn taking(
     view: &BackupView,
     taken: &SnapshotStatus,
@@ -131,7 +140,7 @@ fn taking(
         return running(view, plan, &format!("{title} is being taken{words}"));
     };
     plan.dropped_snapshot = Some((taken.name.clone(), found.uid.clone()));
-    fail(view, plan, &reason)
+    running(view, plan, &(reason + GIVEN_UP))
 }
 
 /// A whole one: a server boots from it, unless nobody wants that.

@@ -113,15 +113,30 @@ fn a10_what_is_not_taken_ends_with_a_sentence_and_is_taken_away() {
         (taken_up.clone(), 86_399, None),
         (taken_up, 86_400, Some("is not ready after 24 h")),
     ] {
-        let plan = decided(&begun("AfterEach", snapshot.clone(), since));
-        if let Some(words) = want {
-            assert_eq!(plan.status.phase, Some(BackupPhase::Failed), "{snapshot:?}");
-            assert!(plan.status.message.contains(words), "{}", plan.status.message);
-            assert_eq!(plan.dropped_snapshot, Some(("shop-a".to_owned(), "5nap".to_owned())));
-        } else {
-            assert_eq!(plan.status.phase, Some(BackupPhase::Running), "{snapshot:?}");
+        let view = begun("AfterEach", snapshot.clone(), since);
+        let plan = decided(&view);
+        // Of one that is Failed nobody would try the deletion again.
+        assert_eq!(plan.status.phase, Some(BackupPhase::Running), "{snapshot:?}");
+        let Some(words) = want else {
             let error = snapshot.error.unwrap_or_default();
             assert!(plan.status.message.ends_with(&error) && plan.dropped_snapshot.is_none());
+            continue;
+        };
+        let dropped = Some(("shop-a".to_owned(), "5nap".to_owned()));
+        assert!(plan.status.message.contains(words), "{}", plan.status.message);
+        assert_eq!(plan.dropped_snapshot, dropped);
+        let next = after(&view, &plan);
+        assert_eq!(decided(&next).dropped_snapshot, dropped, "the API server did not answer");
+        let unread = SnapshotLook::Unread("timed out".to_owned());
+        let unsaid = decided(&BackupView { snapshot: unread, begun_for: Duration::ZERO, ..next.clone() });
+        assert_eq!(unsaid.status, plan.status, "the reason is not forgotten");
+        for going in [found(SnapshotView { terminating: true, ..snapshot }), SnapshotLook::Absent] {
+            // Also by another operator, which begins to count anew.
+            let plan = decided(&BackupView { snapshot: going, begun_for: Duration::ZERO, ..next.clone() });
+            assert_eq!(plan.status.phase, Some(BackupPhase::Failed));
+            assert!(plan.status.message.contains(words), "{}", plan.status.message);
+            assert!(!plan.status.message.contains("it is deleted, so that"), "{}", plan.status.message);
+            assert!(plan.snapshot.is_none() && plan.dropped_snapshot.is_none());
         }
     }
 }
