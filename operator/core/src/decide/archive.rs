@@ -283,7 +283,7 @@ fn broken(view: &ClusterView) -> Option<String> {
     let why = if archive.broken.is_empty() { String::new() } else { format!(" ({})", archive.broken) };
     Some(format!(
         "no verified backup holds all that was written before the archive begins{why}, so nothing can be restored to a point \
-         in time: make a MySQLBackup, as by spec.backup.onDemand"
+         in time: make a MySQLBackup with method: Physical"
     ))
 }
 

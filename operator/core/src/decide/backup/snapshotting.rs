@@ -16,8 +16,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use porpoise_crds::{BackupPhase, MySQLBackupStatus, SnapshotStatus};
 use std::time::Duration;
 
-/// A snapshot that no controller takes up for so long will not be taken.
-const TAKEN_UP: Duration = Duration::from_mins(1);
+/// A snapshot that no controller takes up for so long will not be taken. One whose node died is started elsewhere after about
+/// six minutes.
+const TAKEN_UP: Duration = Duration::from_mins(10);
 /// Longest time until volumes can be made from it: some drivers copy everything to another place first.
 const COMPLETE: Duration = Duration::from_hours(24);
 /// How the message ends of one that is given up: it is `Failed` only when its snapshot goes.
@@ -102,7 +103,7 @@ fn follow(
             running(view, plan, &format!("{title} of {} is being taken", taken.claim))
         }
         SnapshotLook::Absent => {
-            let gone = || format!("{title} is gone");
+            let gone = || format!("{title} could not be made, or is gone");
             fail(view, plan, &given_up.unwrap_or_else(gone))
         }
         SnapshotLook::Unread(why) if view.begun_for >= COMPLETE => {
@@ -133,7 +134,7 @@ fn taking(
     let reason = if !found.taken_up && view.begun_for >= TAKEN_UP {
         let advice = "see that the snapshot controller runs, that the volume's storage driver takes snapshots, and that there is \
                       a VolumeSnapshotClass for it";
-        format!("{title} was not taken up within {} s{words}; {advice}", TAKEN_UP.as_secs())
+        format!("{title} was not taken up within {} min{words}; {advice}", TAKEN_UP.as_secs() / 60)
     } else if view.begun_for >= COMPLETE {
         format!("{title} is not ready after {} h{words}", COMPLETE.as_secs() / 3600)
     } else {

@@ -148,7 +148,8 @@ fn follow(
         // Of a snapshot, which nobody had booted before.
         (JobState::Complete, Some(JobReport::Stored { summary })) => {
             plan.status.gtid_set.clone_from(&summary.gtid_set);
-            plan.status.version = Some(summary.version.clone());
+            // That of the member that it was taken of: what it is checked with now may be newer.
+            plan.status.version.get_or_insert_with(|| summary.version.clone());
             verified(view, now, path, summary.tables, plan)
         }
         (JobState::Active, Some(JobReport::Failed { reason, for_good: true })) => {
