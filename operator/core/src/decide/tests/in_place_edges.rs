@@ -171,7 +171,7 @@ fn a30_a_snapshot_that_cannot_begin_does_not_hold_a_restore_up_for_ever() {
         let mut view = world.view();
         let created = Some(world.now - jiff::SignedDuration::from_secs(5));
         let phase = Some(BackupPhase::Pending);
-        let waiting = BackupSeen { created, phase, method, ..BackupSeen::default() };
+        let waiting = BackupSeen { created, method, phase, ..BackupSeen::default() };
         view.backups.insert("shop-before".to_owned(), waiting);
         let held = planned(&view);
         assert!(held.record.is_none(), "it was asked for before");
