@@ -1,15 +1,15 @@
 //! Carries out a plan for a backup: writes only, in a fixed order. Each step counts on the ones before it, so the first that
 //! fails ends the pass.
 
+use super::jobs;
 use crate::context::Context;
 use crate::kinds::MANAGER;
 use crate::kubernetes::{CallError, bounded, existing};
 use crate::outcome::{ActError, BackupOutcome};
 use crate::snapshots::Snapshots;
 use crate::status::{self, Written};
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
+use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use porpoise_core::backup::{BackupPlan, BackupView};
 use porpoise_crds::{BACKUP_FINALIZER, MySQLBackup};
@@ -54,10 +54,10 @@ impl BackupPass<'_> {
         self.keep_snapshot(plan).await?;
         if let Some(job) = &plan.job {
             self.keep_account(plan.account.as_ref(), view.cluster.is_some()).await?;
-            self.make(job).await?;
+            jobs::make(&self.api(), job, &self.object.name_any()).await?;
         }
         for (name, uid) in &plan.stop {
-            self.stop(name, uid).await?;
+            jobs::end(&self.api(), name, uid).await?;
         }
         if plan.release {
             self.change_finalizers(outcome, |keys| keys.retain(|key| key != BACKUP_FINALIZER)).await?;
@@ -115,39 +115,6 @@ impl BackupPass<'_> {
         let parameters = PatchParams::apply(&manager).force();
         bounded(api.patch(&name, &parameters, &Patch::Apply(account))).await.map_err(failed)?;
         Ok(())
-    }
-
-    /// One of that name that exists already is seen, and judged, by the next pass.
-    async fn make(&self, job: &Job) -> Result<(), ActError> {
-        let parameters = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-        match bounded(self.api::<Job>().create(&parameters, job)).await {
-            Ok(_) => {
-                let namespace = self.object.namespace();
-                tracing::info!(
-                    backup = self.object.name_any(),
-                    namespace,
-                    job = job.name_any(),
-                    "made a Job"
-                );
-                Ok(())
-            }
-            Err(error) if error.is_conflict() => Ok(()),
-            Err(source) => Err(ActError::ApplyObject { title: format!("Job {}", job.name_any()), source }),
-        }
-    }
-
-    /// In the foreground: the Job stands until its Pods are gone.
-    async fn stop(&self, name: &str, uid: &str) -> Result<(), ActError> {
-        let parameters = DeleteParams {
-            propagation_policy: Some(PropagationPolicy::Foreground),
-            preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
-            ..DeleteParams::default()
-        };
-        match bounded(self.api::<Job>().delete(name, &parameters)).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
-            Err(source) => Err(ActError::DeleteObject { title: format!("Job {name}"), source }),
-        }
     }
 
     /// A merge patch with the resourceVersion: a list that changed meanwhile is not overwritten.

@@ -7,6 +7,7 @@ mod backups;
 mod backups_claim;
 mod deletions;
 mod finalizer;
+mod jobs;
 mod metadata;
 mod orders;
 mod record;

@@ -1,11 +1,10 @@
 //! The Job that tries an update on a copy: made if it is absent, deleted when it is over or nobody wants it any more.
 
-use super::{ActError, Pass};
+use super::{ActError, Pass, jobs};
 use crate::kinds::MANAGER;
 use crate::kubernetes::bounded;
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
+use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use porpoise_core::plan::{Plan, RehearsalWish};
 
@@ -13,7 +12,7 @@ impl Pass<'_> {
     pub(super) async fn keep_rehearsal(&self, plan: &Plan) -> Vec<ActError> {
         let mut failures = Vec::new();
         for (name, uid) in &plan.stopped_rehearsals {
-            failures.extend(self.stop_rehearsal(name, uid).await.err());
+            failures.extend(jobs::end(&self.namespaced(), name, uid).await.err());
         }
         if let Some(wish) = &plan.rehearsal {
             failures.extend(self.rehearse(wish).await.err());
@@ -21,38 +20,15 @@ impl Pass<'_> {
         failures
     }
 
-    /// One of that name that exists already is seen, and judged, by the next pass.
     async fn rehearse(&self, wish: &RehearsalWish) -> Result<(), ActError> {
         let RehearsalWish { backup, account, job } = wish;
         // The account is the backup's, by the field manager that the backup has for it.
         let manager = PatchParams::apply(&format!("{MANAGER}-{backup}")).force();
         let accounts: Api<ServiceAccount> = self.namespaced();
         let applied = bounded(accounts.patch(&account.name_any(), &manager, &Patch::Apply(account))).await;
-        let failed = |title: String| move |source| ActError::ApplyObject { title, source };
-        applied.map_err(failed(format!("ServiceAccount {}", account.name_any())))?;
-        let parameters = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-        match bounded(self.namespaced::<Job>().create(&parameters, job)).await {
-            Ok(_) => {
-                tracing::info!(cluster = self.names.cluster(), job = job.name_any(), "made a Job");
-                Ok(())
-            }
-            Err(error) if error.is_conflict() => Ok(()),
-            Err(source) => Err(failed(format!("Job {}", job.name_any()))(source)),
-        }
-    }
-
-    /// In the foreground: the Job stands until its Pods, and with them their volumes, are gone.
-    async fn stop_rehearsal(&self, name: &str, uid: &str) -> Result<(), ActError> {
-        let parameters = DeleteParams {
-            propagation_policy: Some(PropagationPolicy::Foreground),
-            preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
-            ..DeleteParams::default()
-        };
-        match bounded(self.namespaced::<Job>().delete(name, &parameters)).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
-            Err(source) => Err(ActError::DeleteObject { title: format!("Job {name}"), source }),
-        }
+        let title = || format!("ServiceAccount {}", account.name_any());
+        applied.map_err(|source| ActError::ApplyObject { title: title(), source })?;
+        jobs::make(&self.namespaced(), job, self.names.cluster()).await
     }
 }
 
