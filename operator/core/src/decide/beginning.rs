@@ -25,6 +25,17 @@ pub(super) fn step(cluster: &Cluster, view: &ClusterView, first: &MemberState) -
         Ok(found) => found,
         Err(missing) => return Some(Step::wait(Situation::Founding, missing)),
     };
+    Some(ordered(cluster, view, first, action, &what))
+}
+
+/// Has the first instance do `what`, or goes on telling what it says about it.
+pub(super) fn ordered(
+    cluster: &Cluster,
+    view: &ClusterView,
+    first: &MemberState,
+    action: Action,
+    what: &str,
+) -> Step {
     let order = Order {
         cluster: cluster.uid.clone(),
         instance: first.instance.clone(),
@@ -36,11 +47,11 @@ pub(super) fn step(cluster: &Cluster, view: &ClusterView, first: &MemberState) -
     };
     if !first.message.is_empty() {
         let reason = format!("{}: {}", first.instance, first.message);
-        return Some(told(view, first, Step::order(Situation::Founding, vec![order], reason)));
+        return told(view, first, Step::order(Situation::Founding, vec![order], reason));
     }
-    let begun = event::BOOTSTRAP_STARTED.event(&[("instance", &first.instance), ("what", &what)]);
+    let begun = event::BOOTSTRAP_STARTED.event(&[("instance", &first.instance), ("what", what)]);
     let reason = format!("{} {what}", first.instance);
-    Some(Step::order(Situation::Founding, vec![order], reason).with_event(begun))
+    Step::order(Situation::Founding, vec![order], reason).with_event(begun)
 }
 
 /// What is done, in words, and the order for it.

@@ -5,10 +5,9 @@ use super::beginning;
 use super::step::{Situation, Step};
 use crate::backup::SnapshotSource;
 use crate::build;
-use crate::event;
 use crate::line;
 use crate::plan::Plan;
-use crate::protocol::{Action, MemberState, Order, ServerPhase};
+use crate::protocol::{Action, MemberState, ServerPhase};
 use crate::validate::Cluster;
 use crate::view::{ClusterView, RestoreLook};
 
@@ -91,20 +90,7 @@ pub(super) fn step(cluster: &Cluster, view: &ClusterView, first: &MemberState) -
     if let Some(reason) = mismatch(view, &first.instance, former) {
         return Some(Step::wait(Situation::Founding, reason));
     }
-    let order = Order {
-        cluster: cluster.uid.clone(),
-        instance: first.instance.clone(),
-        volume: Some(first.volume.clone()),
-        term: first.promised,
-        claim: None,
-        seen: first.seen(),
-        action: Action::TakeOver { former: former.clone(), request },
-    };
-    let step = |reason: String| Step::order(Situation::Founding, vec![order], reason);
-    if !first.message.is_empty() {
-        return Some(beginning::told(view, first, step(format!("{}: {}", first.instance, first.message))));
-    }
+    let action = Action::TakeOver { former: former.clone(), request };
     let what = "takes over the volume that was made from a snapshot";
-    let begun = event::BOOTSTRAP_STARTED.event(&[("instance", &first.instance), ("what", what)]);
-    Some(step(format!("{} {what}", first.instance)).with_event(begun))
+    Some(beginning::ordered(cluster, view, first, action, what))
 }
