@@ -335,10 +335,11 @@ pub struct Endpoints {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupsStatus {
-    /// When the newest successful backup was complete.
+    /// When the newest successful backup of the data that the cluster has now was complete: after a restore in place those of
+    /// before do not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_success: Option<Time>,
-    /// When the newest backup was complete that a server has booted from.
+    /// The same of the newest one that a server has booted from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_verified: Option<Time>,
     /// The next time of the schedule.

@@ -89,7 +89,6 @@ impl BackupSeen {
     /// cluster of its name, and no older than `max_age`.
     pub fn is_fresh(&self, of: &MySQLCluster, max_age: Duration, now: Timestamp) -> bool {
         let born = of.metadata.creation_timestamp.as_ref().map(|time| time.0);
-        let history = line::recorded_history(of);
         let age = self.completed.and_then(|time| Duration::try_from(now.duration_since(time)).ok());
         self.phase == Some(BackupPhase::Succeeded)
             && self.verified
@@ -97,9 +96,16 @@ impl BackupSeen {
             && self.method == BackupMethod::Physical
             && !self.deleting
             && self.created >= born
-            && self.cluster.as_ref().is_none_or(|cluster| *cluster == history)
+            && self.is_of_this_line(of)
             // One from the future tells that a clock was set: its age is unknown.
             && age.is_some_and(|age| age <= max_age)
+    }
+
+    /// Whether it is of the line of data that this cluster has now, or does not say: one of a former line, or of a former cluster
+    /// of its name, holds nothing that was written since.
+    pub fn is_of_this_line(&self, of: &MySQLCluster) -> bool {
+        let history = line::recorded_history(of);
+        self.cluster.as_ref().is_none_or(|cluster| *cluster == history)
     }
 }
 

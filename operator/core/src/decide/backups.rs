@@ -22,6 +22,8 @@ const EARLY: SignedDuration = SignedDuration::from_hours(1);
 
 /// Reason of `BackupReady` where backups are to be snapshots and there are none.
 const SNAPSHOTS_UNAVAILABLE: &str = "SnapshotsUnavailable";
+/// And where there is none of the present line of data.
+const NONE_YET: &str = "NoneYet";
 
 /// Decides about the backups of a valid cluster.
 pub(super) fn plan(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) {
@@ -30,7 +32,8 @@ pub(super) fn plan(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) {
     let completed =
         |backup: &BackupSeen| backup.completed.filter(|_| is_whole(backup) && backup.damage.is_none());
     let newest = |wanted: fn(&BackupSeen) -> bool| {
-        view.backups.values().filter(|backup| wanted(backup)).filter_map(completed).max().map(Time)
+        let ours = view.backups.values().filter(|backup| backup.is_of_this_line(&view.object));
+        ours.filter(|backup| wanted(backup)).filter_map(completed).max().map(Time)
     };
     let mut status = BackupsStatus {
         last_success: newest(|_| true),
@@ -202,7 +205,7 @@ pub(super) fn wish(
     }
 }
 
-/// Whether the last backup came to a good end.
+/// Whether the last backup of the present line of data came to a good end.
 pub(super) fn fact(cluster: &Cluster, view: &ClusterView) -> Option<News> {
     cluster.spec.backup.as_ref()?;
     let news = |status: Truth, reason, message: String| {
@@ -215,7 +218,8 @@ pub(super) fn fact(cluster: &Cluster, view: &ClusterView) -> Option<News> {
             format!("spec.backup.method: {SNAPSHOTS_UNSERVED}"),
         );
     }
-    let counts = |backup: &BackupSeen| !backup.deleting && !backup.partial;
+    let counts =
+        |backup: &BackupSeen| !backup.deleting && !backup.partial && backup.is_of_this_line(&view.object);
     let stuck = view.backups.iter().find(|(_, one)| one.phase == Some(BackupPhase::Pending) && counts(one));
     let over = |backup: &BackupSeen| backup.phase.is_some_and(BackupPhase::is_over) && counts(backup);
     match (newest_first(view, over).first(), stuck) {
@@ -236,6 +240,13 @@ pub(super) fn fact(cluster: &Cluster, view: &ClusterView) -> Option<News> {
                 news(Truth::True, "LastSucceeded", format!("{name} is stored and was not verified yet"))
             }
         },
-        (None, None) => news(Truth::Unknown, "NoneYet", "no backup was made yet".to_owned()),
+        (None, None) if line::recorded(&view.object) > line::FIRST => news(
+            Truth::False,
+            NONE_YET,
+            "no backup of the restored data was made yet, and older ones hold nothing that was written since: make a \
+             MySQLBackup, as by spec.backup.onDemand"
+                .to_owned(),
+        ),
+        (None, None) => news(Truth::Unknown, NONE_YET, "no backup was made yet".to_owned()),
     }
 }

@@ -1,5 +1,6 @@
 //! The archive of the binlog: who is told what, how far a restore can go, and what is told of it (A29, A30).
 
+use super::backup_news::ready;
 use super::world::World;
 use crate::backup::{ARCHIVE_FOLDER, ArchiveSettings, ArchiveState, FoundSecrets, about, archive_settings};
 use crate::decide;
@@ -97,8 +98,7 @@ fn next(mut view: ClusterView, plan: &Plan) -> ClusterView {
 }
 
 fn condition(plan: &Plan) -> (String, String, String) {
-    let found = plan.status.conditions.iter().find(|one| one.type_ == "BackupReady").cloned().unwrap();
-    (found.status, found.reason, found.message)
+    ready(plan).unwrap()
 }
 
 fn events(plan: &Plan) -> Vec<&str> {

@@ -1,5 +1,6 @@
 //! The backups of a cluster: schedule, requests, retention, and what is told of them.
 
+use super::backup_news::ready;
 use super::world::World;
 use crate::decide;
 use crate::fixture;
@@ -325,10 +326,10 @@ fn a30_a_damaged_backup_is_not_counted() {
     let stands = status(&plan);
     assert_eq!(stands.last_success, Some(Time(at("2026-11-19T03:10:00Z"))));
     assert_eq!(stands.last_verified, stands.last_success);
-    let ready = plan.status.conditions.iter().find(|one| one.type_ == "BackupReady").unwrap();
-    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "LastDamaged"));
+    let (truth, reason, message) = ready(&plan).unwrap();
+    assert_eq!((truth.as_str(), reason.as_str()), ("False", "LastDamaged"));
     assert_eq!(
-        ready.message,
+        message,
         format!("{} cannot be restored: chunk 3 is missing; make another MySQLBackup", daily(20))
     );
 }
@@ -388,38 +389,6 @@ fn d17_only_the_last_failures_are_kept() {
         view.backups.insert(daily(day), failed);
     }
     assert_eq!(retired(&decided(&view)), [daily(11), daily(10)]);
-}
-
-#[test]
-fn status_and_condition_tell_how_the_backups_stand() {
-    let told = |view: &ClusterView| {
-        let plan = decided(view);
-        let condition = plan.status.conditions.iter().find(|one| one.type_ == "BackupReady").cloned();
-        condition.map(|one| (one.status, one.reason, one.message))
-    };
-    let mut view = view("2026-11-21T12:00:00Z", &json!({}));
-    let (truth, reason, _) = told(&view).unwrap();
-    assert_eq!((truth.as_str(), reason.as_str()), ("Unknown", "NoneYet"));
-    view.backups.insert(daily(18), good(18));
-    view.backups.insert(daily(19), BackupSeen { verified: false, ..good(19) });
-    let stands = status(&decided(&view));
-    assert_eq!(stands.last_success, Some(Time(at("2026-11-19T03:10:00Z"))));
-    assert_eq!(stands.last_verified, Some(Time(at("2026-11-18T03:10:00Z"))));
-    assert_eq!(told(&view).unwrap().1, "LastSucceeded");
-    let waiting = BackupSeen { completed: None, phase: Some(BackupPhase::Pending), ..good(20) };
-    view.backups.insert(daily(20), waiting);
-    let (truth, reason, message) = told(&view).unwrap();
-    assert_eq!((truth.as_str(), reason.as_str()), ("Unknown", "Waiting"));
-    assert!(message.contains("waits: the bucket is full"));
-    view.backups.insert(daily(21), BackupSeen { phase: Some(BackupPhase::Failed), ..good(21) });
-    let (truth, reason, message) = told(&view).unwrap();
-    assert_eq!((truth.as_str(), reason.as_str()), ("False", "LastFailed"));
-    assert_eq!(message, "shop-202611210300 failed: the bucket is full");
-    view.backups.insert(daily(22), good(22));
-    assert_eq!(told(&view).unwrap().0, "Unknown", "a newer one is there, and only that counts");
-    view.object.spec.backup = None;
-    assert_eq!(told(&view), None);
-    assert_eq!(decided(&view).status.backup, None);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Dumps beside other backups, and clusters that begin with one (A29).
 
+use super::backup_news::ready;
 use super::world::World;
 use crate::backup::{RestoreSource, TargetSecrets};
 use crate::beginning::Origin;
@@ -78,21 +79,18 @@ fn a29_single_databases_are_no_backup_of_the_cluster() {
         ..seen(BackupMethod::Logical, day)
     };
     view.backups.insert("one-database".to_owned(), ours(true, 22));
-    let ready = |plan: &Plan| {
-        let ready = plan.status.conditions.iter().find(|one| one.type_ == "BackupReady");
-        ready.map(|one| one.reason.clone()).unwrap()
-    };
+    let reason = |plan: &Plan| ready(plan).unwrap().1;
     let plan = decided(&view);
     let status = plan.status.backup.clone().unwrap();
     assert_eq!((status.last_success, status.last_verified), (None, None));
-    assert!(status.due_since.is_some() && plan.verifications.is_empty() && ready(&plan) == "NoneYet");
+    assert!(status.due_since.is_some() && plan.verifications.is_empty() && reason(&plan) == "NoneYet");
 
     view.backups.insert("whole".to_owned(), ours(false, 21));
     view.backups.insert("new".to_owned(), BackupSeen { verified: false, ..ours(false, 22) });
     let plan = decided(&view);
     assert!(plan.retired_backups.is_empty(), "the newest that is verified goes: {:?}", plan.retired_backups);
     assert_eq!(plan.verifications.first().unwrap().backup, "new");
-    assert!(plan.status.backup.as_ref().unwrap().due_since.is_none() && ready(&plan) == "LastSucceeded");
+    assert!(plan.status.backup.as_ref().unwrap().due_since.is_none() && reason(&plan) == "LastSucceeded");
 }
 
 #[test]

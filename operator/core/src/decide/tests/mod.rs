@@ -1,6 +1,7 @@
 //! The decisions, run against a small world whose members obey at once.
 
 mod archive;
+mod backup_news;
 mod backups;
 mod bad_states;
 mod beginning;
