@@ -20,7 +20,8 @@ test-pure:
 ## The agent against real MySQL servers and a real S3 store, without Kubernetes.
 test-server:
 	PORPOISE_MYSQL_ROOT="$$($(RIG) mysql-root)" PORPOISE_STORE="$$($(RIG) store-program)" \
-	PORPOISE_AZURE="$$($(RIG) azure-program)" cargo test -p porpoise-agent
+	PORPOISE_AZURE="$$($(RIG) azure-program)" PORPOISE_GCS="$$($(RIG) gcs-program)" \
+	cargo test -p porpoise-agent
 
 ## The product as people run it, on the rig or (CLUSTER=current) on the cluster of KUBECONFIG.
 test-cluster:

@@ -11,12 +11,15 @@ use serde::{Deserialize, Serialize};
 /// Where backups are kept: exactly one place.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.s3), has(self.azure), has(self.volume)].exists_one(named, named)")
-    .message("name one target: s3, azure or volume"))]
+#[x_kube(validation = Rule::new("[has(self.s3), has(self.gcs), has(self.azure), has(self.volume)].exists_one(named, named)")
+    .message("name one target: s3, gcs, azure or volume"))]
 pub struct BackupTarget {
     /// A bucket of S3 or of a compatible store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3: Option<S3Target>,
+    /// A bucket of Google Cloud Storage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gcs: Option<GcsTarget>,
     /// A container of Azure Blob Storage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub azure: Option<AzureTarget>,
@@ -28,7 +31,7 @@ pub struct BackupTarget {
 /// What every sort of target has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place<'a> {
-    /// The field that names it: `s3`, `azure` or `volume`.
+    /// The field that names it: `s3`, `gcs`, `azure` or `volume`.
     pub field: &'static str,
     /// Bucket, container or volume claim.
     pub bucket: &'a str,
@@ -48,8 +51,9 @@ impl BackupTarget {
     /// The place that is named. The schema sees to it that it is one.
     pub fn place(&self) -> Option<Place<'_>> {
         let s3 = self.s3.as_ref().map(S3Target::place);
+        let gcs = || self.gcs.as_ref().map(GcsTarget::place);
         let azure = || self.azure.as_ref().map(AzureTarget::place);
-        s3.or_else(azure).or_else(|| self.volume.as_ref().map(VolumeTarget::place))
+        s3.or_else(gcs).or_else(azure).or_else(|| self.volume.as_ref().map(VolumeTarget::place))
     }
 
     /// The same place, named so that it is found without the cluster: a volume by its claim.
@@ -107,6 +111,45 @@ impl S3Target {
     fn place(&self) -> Place<'_> {
         Place {
             field: "s3",
+            bucket: &self.bucket,
+            account: "",
+            prefix: &self.prefix,
+            endpoint: self.endpoint.as_deref(),
+            credentials: self.credentials_secret_ref.as_ref(),
+            authority: self.authority_secret_ref.as_ref(),
+        }
+    }
+}
+
+/// A bucket of Google Cloud Storage.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GcsTarget {
+    /// Name of the bucket. It must exist.
+    #[schemars(length(min = 3, max = 222), regex(pattern = r"^[a-z0-9][-._a-z0-9]*[a-z0-9]$"))]
+    pub bucket: String,
+    /// Folder inside the bucket, such as `prod/mysql`. Default: its root.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 512), regex(pattern = r"^([-._a-zA-Z0-9]+(/[-._a-zA-Z0-9]+)*)?$"))]
+    pub prefix: String,
+    /// Address of a private endpoint or a compatible store, such as `https://storage-vault.p.googleapis.com`. Absent:
+    /// `https://storage.googleapis.com`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512), regex(pattern = r"^https?://[^/\s]+/?$"))]
+    pub endpoint: Option<String>,
+    /// Secret of this namespace with `serviceAccountKey`, the JSON key of a service account. Absent: the identity that the
+    /// cloud gives the Pod's service account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_secret_ref: Option<LocalReference>,
+    /// Secret of this namespace whose `ca.crt` signed the store's certificate. Absent: the well-known authorities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority_secret_ref: Option<LocalReference>,
+}
+
+impl GcsTarget {
+    fn place(&self) -> Place<'_> {
+        Place {
+            field: "gcs",
             bucket: &self.bucket,
             account: "",
             prefix: &self.prefix,

@@ -54,6 +54,8 @@ enum Order {
     StoreProgram,
     /// Where the emulator of Azure Blob Storage is.
     AzureProgram,
+    /// Where the emulator of Google Cloud Storage is.
+    GcsProgram,
     /// Print a component's log, or the components that have one
     Logs {
         /// For example kube-apiserver or kubelet-n1
@@ -106,6 +108,7 @@ fn main() -> Result<()> {
         Order::MysqlRoot => mysql_root(),
         Order::StoreProgram => print(tools::store_program),
         Order::AzureProgram => print(tools::azure_program),
+        Order::GcsProgram => print(tools::gcs_program),
         Order::Logs { component } => logs(&Rig::attach(&name)?, component.as_deref()),
         Order::Cut { node, cut } => Rig::attach(&name)?.cut_node(&node, cut),
         Order::Heal { node } => Rig::attach(&name)?.heal_node(&node),

@@ -143,6 +143,25 @@ pub fn azure_program() -> Result<PathBuf> {
     Ok(folder.join("node_modules/.bin/azurite-blob"))
 }
 
+/// An emulator of Google Cloud Storage for tests, built if it is not in the cache yet.
+///
+/// # Errors
+/// When it does not build.
+pub fn gcs_program() -> Result<PathBuf> {
+    let _lock = state::lock("tools")?;
+    let files = [
+        include_str!("../../tools/gcs/go.mod"),
+        include_str!("../../tools/gcs/main.go"),
+        include_str!("../../tools/gcs/door.go"),
+    ];
+    let folder = place("gcs", &files);
+    let program = |folder: &Path| folder.join("gcs");
+    once(&folder, |folder| {
+        step("build the emulator of Google Cloud Storage", || go_build("gcs", ".", "-s -w", &program(folder)))
+    })?;
+    Ok(program(&folder))
+}
+
 /// A folder for the search path, with kubectl and helm.
 pub fn bin() -> PathBuf {
     state::cache().join("tools").join("bin")

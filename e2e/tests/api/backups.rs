@@ -63,6 +63,7 @@ async fn a29_the_backups_of_a_cluster_are_checked() {
         ("a schedule", json!({"schedule": "0 3 * * *", "timeZone": "Europe/Berlin"})),
         ("a request", json!({"onDemand": {"requestId": "before-migration"}})),
         ("Azure", json!({"target": {"s3": null, "azure": {"account": "shopbackups", "container": "safe"}}})),
+        ("Google", json!({"target": {"s3": null, "gcs": {"bucket": "safe_2026", "prefix": "prod/mysql"}}})),
         ("a verification", json!({"verify": {"mode": "Schedule", "schedule": "0 5 * * 0"}})),
         ("no verification", json!({"verify": {"mode": "Off"}})),
         ("a window", json!({"retention": {"keepLast": 1, "window": "30d"}})),
@@ -103,6 +104,12 @@ async fn a29_the_backups_of_a_cluster_are_checked() {
     for (case, change, why) in [
         ("no target", json!({"target": {"s3": null}}), "spec.backup.target"),
         ("two targets", json!({"target": {"volume": {"claimName": "safe"}}}), "name one target"),
+        ("two clouds", json!({"target": {"gcs": {"bucket": "safe"}}}), "name one target"),
+        (
+            "a bucket with a path",
+            json!({"target": {"s3": null, "gcs": {"bucket": "safe/prod"}}}),
+            "spec.backup.target.gcs.bucket",
+        ),
         ("no claim", json!({"target": {"s3": null, "volume": {}}}), "name either claimName"),
         (
             "a claim and a size",

@@ -19,6 +19,14 @@ pub enum VaultError {
         /// Its name.
         entry: &'static str,
     },
+    /// The key of a service account is none.
+    #[error(
+        "use the credentials: the entry `serviceAccountKey` of their Secret must be the whole JSON key of a service account ({reason})"
+    )]
+    UseAccountKey {
+        /// What is wrong with it, without its content.
+        reason: String,
+    },
     /// The certificate authority is none.
     #[error("use the store's certificate authority: `ca.crt` must hold certificates as PEM")]
     UseAuthority,
@@ -291,6 +299,7 @@ impl VaultError {
             | Self::AwaitStep { .. } => false,
             Self::UseTarget { .. }
             | Self::UseCredentials { .. }
+            | Self::UseAccountKey { .. }
             | Self::UseAuthority
             | Self::UseFolder { .. }
             | Self::FindKey { .. }

@@ -1,6 +1,7 @@
 //! The vault: a directory (a stopped mysqld's data) as a backup in an object store, there and back.
 //!
-//! `target` opens the store; `names` looks names up; `objects` are the calls to it, each within a limit.
+//! `target` opens the store, `google` reads a service account's key; `names` looks names up; `objects` are the calls to the
+//! store, each within a limit.
 //! `store`: `pack` reads the directory and makes chunks, `compress` and `seal` compress, encrypt and hash them, several at a
 //! time, `pace` bounds the bandwidth, `still` proves that nobody wrote meanwhile, `manifest` comes last.
 //! `fetch`: several chunks at a time, hash first, `seal` opens them, `unpack` writes in their order and `sync` makes it
@@ -12,6 +13,7 @@ mod direct;
 mod error;
 mod fetch;
 mod file;
+mod google;
 mod manifest;
 mod names;
 mod objects;

@@ -212,7 +212,9 @@ impl Objects {
             Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
                 VaultError::AccessDenied { doing, reason }
             }
-            error if says(&error, LOST_ACCESS) => VaultError::AccessDenied { doing, reason },
+            error if says(&error, LOST_ACCESS) || [401, 403].contains(&status(&error)) => {
+                VaultError::AccessDenied { doing, reason }
+            }
             error if is_refusal(&error) => VaultError::RefuseRequest { doing, reason },
             _ if self.is_claim => VaultError::ReachClaim { doing, claim: self.bucket.clone(), reason },
             _ => VaultError::ReachStore { doing, reason },
@@ -247,11 +249,16 @@ fn is_absent(error: &Error) -> bool {
 
 /// Answers that stay the same however often one asks; the client itself retries 408 and 429, and all of 5xx.
 fn is_refusal(error: &Error) -> bool {
-    let text = error.to_string();
-    let status = text.split_once("status code: ").and_then(|(_, rest)| rest.get(..3));
-    let status = status.and_then(|digits| digits.parse::<u16>().ok()).unwrap_or_default();
+    let status = status(error);
     let is_permanent = (400..500).contains(&status) && ![408, 409, 429].contains(&status);
     is_permanent || matches!(error, Error::NotFound { .. })
+}
+
+/// Status of the answer, 0 without one. The client keeps it only in its words, and tells refused lists from others not at all.
+fn status(error: &Error) -> u16 {
+    let text = error.to_string();
+    let digits = text.split_once("status code: ").and_then(|(_, rest)| rest.get(..3));
+    digits.and_then(|digits| digits.parse().ok()).unwrap_or_default()
 }
 
 /// What the store said; without an answer all that is known of the way to it.

@@ -1,14 +1,16 @@
 //! From a target and its secrets to a client of the store.
 
 use super::VaultError;
+use super::google;
 use super::names::Names;
 use super::objects::Objects;
 use crate::volume;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::azure::{MicrosoftAzure, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
 use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig};
 use porpoise_core::backup::TargetSecrets;
-use porpoise_crds::{AzureTarget, BackupTarget, S3Target};
+use porpoise_crds::{AzureTarget, BackupTarget, GcsTarget, S3Target};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,20 +63,24 @@ pub(super) fn open(
 ) -> Result<Objects, VaultError> {
     let limit = patience.whole();
     match target {
-        BackupTarget { s3: Some(s3), azure: None, volume: None } => {
+        BackupTarget { s3: Some(s3), gcs: None, azure: None, volume: None } => {
             let store = open_s3(s3, secrets, patience)?;
             Ok(Objects::new(Arc::new(store), s3.bucket.clone(), limit))
         }
-        BackupTarget { s3: None, azure: Some(azure), volume: None } => {
+        BackupTarget { s3: None, gcs: Some(gcs), azure: None, volume: None } => {
+            let store = open_gcs(gcs, secrets, patience)?;
+            Ok(Objects::new(Arc::new(store), gcs.bucket.clone(), limit))
+        }
+        BackupTarget { s3: None, gcs: None, azure: Some(azure), volume: None } => {
             let store = open_azure(azure, secrets, patience)?;
             Ok(Objects::new(Arc::new(store), azure.container.clone(), limit))
         }
-        BackupTarget { s3: None, azure: None, volume: Some(volume) } => {
+        BackupTarget { s3: None, gcs: None, azure: None, volume: Some(volume) } => {
             let claim = volume.claim_name.clone().unwrap_or_default();
             let store = open_volume(&claim, secrets, patience)?;
             Ok(Objects::of_claim(Arc::new(store), claim, limit))
         }
-        _ => Err(VaultError::UseTarget { reason: "name one target: s3, azure or volume".to_owned() }),
+        _ => Err(VaultError::UseTarget { reason: "name one target: s3, gcs, azure or volume".to_owned() }),
     }
 }
 
@@ -95,6 +101,28 @@ fn open_s3(target: &S3Target, secrets: &TargetSecrets, patience: &Patience) -> R
         builder = builder.with_endpoint(address(endpoint, target));
     }
     builder.build().map_err(|error| refused(&error))
+}
+
+fn open_gcs(
+    target: &GcsTarget,
+    secrets: &TargetSecrets,
+    patience: &Patience,
+) -> Result<GoogleCloudStorage, VaultError> {
+    let endpoint = target.endpoint.as_deref().unwrap_or(google::ADDRESS).trim_end_matches('/');
+    let is_plain = is_plain(Some(endpoint))?;
+    let builder = if secrets.credentials.is_empty() {
+        GoogleCloudStorageBuilder::from_env()
+    } else {
+        let key = google::account_key(entry(&secrets.credentials, google::KEY_ENTRY)?)?;
+        GoogleCloudStorageBuilder::new().with_service_account_key(key)
+    };
+    builder
+        .with_bucket_name(&target.bucket)
+        .with_base_url(endpoint)
+        .with_client_options(client_options(secrets, patience, is_plain)?)
+        .with_retry(patience.retry())
+        .build()
+        .map_err(|error| refused(&error))
 }
 
 fn open_azure(

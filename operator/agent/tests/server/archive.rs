@@ -2,7 +2,8 @@
 
 use crate::backup::{Job, about, job, location, stored, target};
 use crate::sql;
-use crate::store::Server;
+use crate::store::cloud::Cloud;
+use crate::store::{Place, Server};
 use crate::world::{LONG, World};
 use jiff::Timestamp;
 use porpoise_core::backup::{
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 /// Milliseconds.
 pub const SOON: u64 = 500;
 
-fn settings(world: &World, store: &Server) -> ArchiveSettings {
+fn settings(world: &World, store: &impl Place) -> ArchiveSettings {
     ArchiveSettings {
         target: target(store),
         secrets: store.secrets(),
@@ -27,11 +28,11 @@ fn settings(world: &World, store: &Server) -> ArchiveSettings {
     }
 }
 
-fn folder(world: &World, store: &Server) -> String {
+fn folder(world: &World, store: &impl Place) -> String {
     settings(world, store).folder()
 }
 
-pub async fn archives(world: &World, store: &Server, index: usize, max_delay_milliseconds: u64) {
+pub async fn archives(world: &World, store: &impl Place, index: usize, max_delay_milliseconds: u64) {
     let settings = ArchiveSettings { max_delay_milliseconds, ..settings(world, store) };
     assert_eq!(world.archive(index, Some(settings), None).await, OrderAnswer::Accepted);
 }
@@ -67,14 +68,14 @@ async fn executed(world: &World, index: usize) -> GtidSet {
     GtidSet::parse(&text).unwrap()
 }
 
-pub async fn base_backup(world: &World, store: &Server, donor: usize) -> GtidSet {
+pub async fn base_backup(world: &World, store: &impl Place, donor: usize) -> GtidSet {
     let pod = Job::new(world, donor);
     pod.give(&store.secrets());
     let summary = stored(pod.run(world, &job(world, store, &[donor], Some("first"))).await);
     GtidSet::parse(&summary.gtid_set.unwrap()).unwrap()
 }
 
-pub fn restoring(world: &World, store: &Server, point: RestorePoint) -> Action {
+pub fn restoring(world: &World, store: &impl Place, point: RestorePoint) -> Action {
     let request = format!("restore-{}", serde_json::to_string(&point).unwrap());
     let source =
         RestoreSource { location: location(world, store), secrets: store.secrets(), point: Some(point) };
@@ -262,14 +263,28 @@ async fn a30_any_point_in_time_is_restored_exactly() {
     let points = std::env::var("PORPOISE_POINTS").ok().and_then(|text| text.parse().ok()).unwrap_or(4);
     let world = World::cluster(1, 0).await;
     let store = Server::new();
-    ledger(&world).await;
-    archives(&world, &store, 0, SOON).await;
-    caught_up(&world, 0).await;
-    let early = history(&world, 3).await;
-    let base = base_backup(&world, &store, 0).await;
-    let moments = history(&world, 40).await;
-    caught_up(&world, 0).await;
-    let all = executed(&world, 0).await;
+    let (early, mut other) = points_are_restored(&world, &store, points).await;
+    slow_clock(&world, &store);
+    nowhere(&world, &store, &mut other, &early).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a29_a30_points_in_time_are_restored_from_google() {
+    let world = World::cluster(1, 0).await;
+    let cloud = Cloud::google();
+    points_are_restored(&world, &cloud, 2).await;
+}
+
+/// Returns a moment before the backup, and the cluster that was restored into, blank again.
+async fn points_are_restored(world: &World, store: &impl Place, points: usize) -> (Moment, World) {
+    ledger(world).await;
+    archives(world, store, 0, SOON).await;
+    caught_up(world, 0).await;
+    let mut early = history(world, 3).await;
+    let base = base_backup(world, store, 0).await;
+    let moments = history(world, 40).await;
+    caught_up(world, 0).await;
+    let all = executed(world, 0).await;
     let order: Vec<GtidSet> = moments.iter().map(|moment| GtidSet::parse(&moment.gtid).unwrap()).collect();
     // What the agent itself wrote between is in no moment: what a point holds is told by the sets around it.
     let mut other = World::new(1);
@@ -288,7 +303,7 @@ async fn a30_any_point_in_time_is_restored_exactly() {
             _ => (RestorePoint::Gtid { gtid: moment.gtid.clone() }, index),
         };
         let began = Instant::now();
-        let found = restored(&mut other, restoring(&world, &store, point.clone())).await;
+        let found = restored(&mut other, restoring(world, store, point.clone())).await;
         println!("FIGURE point {}", began.elapsed().as_millis());
         assert!(all.contains(&found) && found.contains(&base), "{point:?}: {found}");
         for (at, gtid) in order.iter().enumerate() {
@@ -298,8 +313,7 @@ async fn a30_any_point_in_time_is_restored_exactly() {
         assert_eq!(sql::text(&mut session, STATE).await, moments[held].checksum, "{point:?}");
         blank(&mut other);
     }
-    slow_clock(&world, &store);
-    nowhere(&world, &store, &mut other, &early[0]).await;
+    (early.swap_remove(0), other)
 }
 
 /// As if the clock of the Job that made the backup had been years behind the primary's.

@@ -1,7 +1,7 @@
 //! A member's data goes to a store and comes back, with real servers and a real store (A29, A30, D34).
 
 use crate::sql;
-use crate::store::{ACCESS, BUCKET, SECRET, Server};
+use crate::store::{ACCESS, Place, SECRET, Server};
 use crate::world::{MYSQL_PORT, PLACES, World};
 use porpoise_core::backup::{
     About, BackupJob, Donor, JobReport, RestoreSource, Summary, TargetSecrets, folder,
@@ -151,21 +151,20 @@ impl Job {
     }
 }
 
-pub fn target(store: &Server) -> BackupTarget {
-    let text = serde_json::json!({"s3": {"bucket": BUCKET, "endpoint": store.endpoint(), "prefix": "prod"}});
-    serde_json::from_value(text).unwrap()
+pub fn target(store: &impl Place) -> BackupTarget {
+    store.at("prod")
 }
 
 pub fn about(world: &World) -> About {
     About { backup: "shop-monday".to_owned(), cluster: world.cluster.clone(), owner: "prod/shop".to_owned() }
 }
 
-pub fn location(world: &World, store: &Server) -> BackupLocation {
+pub fn location(world: &World, store: &impl Place) -> BackupLocation {
     let target = target(store);
     BackupLocation { path: folder(&target, &about(world)), target }
 }
 
-pub fn job(world: &World, store: &Server, donors: &[usize], key_name: Option<&str>) -> BackupJob {
+pub fn job(world: &World, store: &impl Place, donors: &[usize], key_name: Option<&str>) -> BackupJob {
     let donor = |index: &usize| Donor {
         instance: world.members[*index].name.clone(),
         host: world.members[*index].address.to_string(),
@@ -189,7 +188,7 @@ pub fn stored(report: JobReport) -> Summary {
     }
 }
 
-pub fn restore(world: &World, store: &Server) -> Action {
+pub fn restore(world: &World, store: &impl Place) -> Action {
     let source = RestoreSource { location: location(world, store), secrets: store.secrets(), point: None };
     Action::Restore { source: Box::new(source), request: "restore-u2".to_owned() }
 }

@@ -2,7 +2,7 @@
 
 use crate::server::{FOLDER, LONG, Server, cargo};
 use crate::tree;
-use porpoise_agent::vault::{Cargo, VaultError};
+use porpoise_agent::vault::{Cargo, Vault, VaultError};
 use porpoise_core::backup::{About, MANIFEST};
 use sha2::{Digest as _, Sha256};
 use std::fs;
@@ -154,10 +154,13 @@ async fn a29_a_backup_of_the_first_versions_is_read() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_attempts_at_once_one_wins_and_is_whole() {
     let server = Server::new();
+    one_wins(&server.vault()).await;
+}
+
+pub async fn one_wins(vault: &Vault) {
     let [one, other, to] = [(); 3].map(|()| tempfile::tempdir().unwrap());
     tree::write(one.path(), "ibdata1", &tree::noise(40 << 20, 8));
     tree::write(other.path(), "ibdata1", &tree::noise(40 << 20, 9));
-    let vault = server.vault();
     let cargo = cargo(Some("first"));
     let (first, second) =
         tokio::join!(vault.store(FOLDER, one.path(), &cargo), vault.store(FOLDER, other.path(), &cargo));

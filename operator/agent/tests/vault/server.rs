@@ -1,5 +1,8 @@
 //! An S3 server of this test alone: its objects are files that a test can damage.
 
+#[path = "cloud.rs"]
+pub mod cloud;
+
 use jiff::Timestamp;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -22,6 +25,13 @@ pub const BUCKET: &str = "safe";
 pub const FOLDER: &str = "prod/mysql/prod/shop/u-1/shop-a";
 /// Generous: the machine may be busy.
 pub const LONG: Duration = Duration::from_mins(2);
+
+/// A store of any sort, with one bucket.
+pub trait Place {
+    /// A folder of the bucket.
+    fn at(&self, prefix: &str) -> BackupTarget;
+    fn secrets(&self) -> TargetSecrets;
+}
 
 pub struct Server {
     pub directory: TempDir,
@@ -122,6 +132,16 @@ impl Server {
     }
 }
 
+impl Place for Server {
+    fn at(&self, prefix: &str) -> BackupTarget {
+        place(&self.endpoint(), BUCKET, prefix)
+    }
+
+    fn secrets(&self) -> TargetSecrets {
+        self.secrets()
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
@@ -129,7 +149,11 @@ impl Drop for Server {
 }
 
 pub fn target(endpoint: &str, bucket: &str) -> BackupTarget {
-    let text = serde_json::json!({"s3": {"bucket": bucket, "endpoint": endpoint, "prefix": "prod/mysql"}});
+    place(endpoint, bucket, "prod/mysql")
+}
+
+fn place(endpoint: &str, bucket: &str, prefix: &str) -> BackupTarget {
+    let text = serde_json::json!({"s3": {"bucket": bucket, "endpoint": endpoint, "prefix": prefix}});
     serde_json::from_value(text).unwrap()
 }
 

@@ -11,6 +11,7 @@ pub type FoundSecrets = BTreeMap<String, BTreeMap<String, String>>;
 pub fn credential_entries(field: &str) -> (&'static [&'static str], &'static [&'static str]) {
     match field {
         "azure" => (&["accountKey"], &[]),
+        "gcs" => (&["serviceAccountKey"], &[]),
         _ => (&["accessKeyId", "secretAccessKey"], &["sessionToken"]),
     }
 }
@@ -155,15 +156,18 @@ mod tests {
 
     #[test]
     fn each_sort_of_store_has_entries_of_its_own() {
-        let place = serde_json::json!({"account": "shop", "container": "safe", "credentialsSecretRef": {"name": "store"}});
-        let target = serde_json::from_value(serde_json::json!({ "azure": place })).unwrap();
-        let needs = needs_of_target(&target, "spec.backup.target");
-        let named: Vec<(&str, &[String])> =
-            needs.iter().map(|need| (need.field.as_str(), need.entries.as_slice())).collect();
-        assert_eq!(
-            named,
-            [("spec.backup.target.azure.credentialsSecretRef", ["accountKey".to_owned()].as_slice())]
-        );
+        let secret = serde_json::json!({"name": "store"});
+        let azure =
+            serde_json::json!({"account": "shop", "container": "safe", "credentialsSecretRef": secret});
+        let gcs = serde_json::json!({"bucket": "safe", "credentialsSecretRef": secret});
+        for (sort, place, entry) in [("azure", azure, "accountKey"), ("gcs", gcs, "serviceAccountKey")] {
+            let target = serde_json::from_value(serde_json::json!({ sort: place })).unwrap();
+            let needs = needs_of_target(&target, "spec.backup.target");
+            let named: Vec<(&str, &[String])> =
+                needs.iter().map(|need| (need.field.as_str(), need.entries.as_slice())).collect();
+            let field = format!("spec.backup.target.{sort}.credentialsSecretRef");
+            assert_eq!(named, [(field.as_str(), [entry.to_owned()].as_slice())]);
+        }
     }
 
     #[test]

@@ -10,10 +10,10 @@ const SMALLEST: u64 = 1 << 30;
 
 /// `field` is the path of the target, `cluster` the name of the cluster.
 pub(super) fn problems(field: &str, target: &BackupTarget, cluster: &str) -> Vec<Problem> {
-    let BackupTarget { s3, azure, volume } = target;
-    let named = [s3.is_some(), azure.is_some(), volume.is_some()];
+    let BackupTarget { s3, gcs, azure, volume } = target;
+    let named = [s3.is_some(), gcs.is_some(), azure.is_some(), volume.is_some()];
     if named.into_iter().filter(|named| *named).count() != 1 {
-        return vec![Problem::new(field, "InvalidTarget", "name one target: s3, azure or volume")];
+        return vec![Problem::new(field, "InvalidTarget", "name one target: s3, gcs, azure or volume")];
     }
     volume.as_ref().and_then(|volume| of_volume(field, volume, cluster)).into_iter().collect()
 }
@@ -69,6 +69,11 @@ mod tests {
                 "spec.backup.target",
                 "name one target",
             ),
+            (
+                json!({"gcs": {"bucket": "safe"}, "azure": {"account": "shop", "container": "safe"}}),
+                "spec.backup.target",
+                "name one target: s3, gcs, azure or volume",
+            ),
             (json!({"volume": {}}), "spec.backup.target.volume", "name either claimName"),
             (
                 json!({"volume": {"claimName": "safe", "size": "5Gi"}}),
@@ -94,6 +99,7 @@ mod tests {
             assert!(problems[0].message.contains(words), "{target}: {}", problems[0].message);
         }
         for target in [
+            json!({"gcs": {"bucket": "safe"}}),
             json!({"volume": {"claimName": "safe"}}),
             json!({"volume": {"claimName": "data-shop-2-0"}}),
             json!({"volume": {"size": "5Gi", "storageClassName": "fast"}}),
