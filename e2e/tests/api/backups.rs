@@ -199,9 +199,7 @@ async fn b29_a_cluster_begins_in_one_way() {
     let (restore, clone) = (json!({"backupRef": {"name": "a"}}), json!({"clusterRef": {"name": "a"}}));
     let entry = json!({"name": "a", "key": "b.sql"});
     let many = |count: usize, text: &str| json!({ "initSql": vec![text; count] });
-    let named = |path: &str, database: &str| {
-        json!({"import": {"file": {"target": {"s3": {"bucket": "safe"}}, "path": path, "database": database}}})
-    };
+    let named = |path: &str, database: &str| json!({"import": {"file": {"target": {"s3": {"bucket": "safe"}}, "path": path, "database": database}}});
     let unnamed = json!({"target": {"volume": {"claimName": "exports"}}, "path": "shop.sql"});
     for (case, good) in [
         ("a copy", json!({"clone": clone})),
@@ -223,8 +221,16 @@ async fn b29_a_cluster_begins_in_one_way() {
         ("two ways", json!({"restore": restore, "clone": clone}), one),
         ("a backup and a dump", json!({"restore": restore, "import": {"backupRef": {"name": "a"}}}), one),
         ("a dump of nowhere", json!({"import": {}}), "name one dump"),
-        ("a dump and a file", json!({"import": {"backupRef": {"name": "a"}, "file": unnamed}}), "name one dump"),
-        ("a file with a key", json!({"import": {"file": unnamed, "keySecretRef": {"name": "a"}}}), "store it decrypted"),
+        (
+            "a dump and a file",
+            json!({"import": {"backupRef": {"name": "a"}, "file": unnamed}}),
+            "name one dump",
+        ),
+        (
+            "a file with a key",
+            json!({"import": {"file": unnamed, "keySecretRef": {"name": "a"}}}),
+            "store it decrypted",
+        ),
         ("a file without a name", named("exports/", "shop"), "path"),
         ("a file for the server's own tables", named("a.sql", "MySQL"), "name one of users"),
         (
