@@ -25,6 +25,7 @@ test-server:
 
 ## The product as people run it, on the rig or (CLUSTER=current) on the cluster of KUBECONFIG.
 test-cluster:
+	[ "$$CLUSTER" = current ] || $(RIG) snapshot-programs
 	$(SCENARIOS)
 
 ## Everything, and how long each suite took: docs/src/test-durations.md

@@ -12,12 +12,15 @@ use porpoise_e2e::{
     fault::{Container, Cut, Signal},
     rig::{
         Options, Rig, cgroup,
+        command::call,
         progress::{expect, wait_for},
     },
 };
 
 const NAME: &str = "selftest";
 const PODS: &str = include_str!("rig/pods.yaml");
+const WRITER: &str = include_str!("rig/writer.yaml");
+const READER: &str = include_str!("rig/reader.yaml");
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// One test: a rig costs seconds, and each step looks at the state that the one before it left.
@@ -48,18 +51,24 @@ fn suffer(rig: &Rig) -> Result<()> {
     processes(rig).context("processes")?;
     disks(rig).context("disks")?;
     api_server(rig).context("API server")?;
+    snapshots(rig).context("snapshots")?;
     power(rig).context("power")
 }
 
 fn deploy(rig: &Rig) -> Result<()> {
-    let file = tempfile::NamedTempFile::new()?;
-    fs::write(file.path(), PODS)?;
-    rig.kubectl(["apply", "--filename", &file.path().display().to_string()])?;
-    rig.kubectl(["wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s"])?;
+    apply(rig, PODS)?;
     wait_for("Service address answers in the node", LIMIT, || fetch(rig, 0, &service(rig)?))?;
     let name = rig.kubectl(["exec", "web-n1", "--", "nslookup", "web.default.svc.cluster.local"])?;
     ensure!(name.contains(&service(rig)?), "{name}");
     Ok(())
+}
+
+/// Applies manifests and waits until every Pod is ready.
+fn apply(rig: &Rig, manifests: &str) -> Result<()> {
+    let file = tempfile::NamedTempFile::new()?;
+    fs::write(file.path(), manifests)?;
+    rig.kubectl(["apply", "--filename", &file.path().display().to_string()])?;
+    rig.kubectl(["wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s"]).map(drop)
 }
 
 fn cuts(rig: &Rig) -> Result<()> {
@@ -142,13 +151,36 @@ fn api_server(rig: &Rig) -> Result<()> {
     Ok(())
 }
 
+/// The reader stays, so that the node that loses its power has a volume.
+fn snapshots(rig: &Rig) -> Result<()> {
+    rig.with_snapshots()?;
+    apply(rig, WRITER)?;
+    apply(rig, READER)?;
+    rig.kubectl(["exec", "writer", "--", "sh", "-c", "echo two > /data/file"])?;
+    ensure!(read(rig)? == "one", "the volume from the snapshot goes on with the other one");
+    rig.kubectl(["delete", "pod/writer", "pvc/first", "volumesnapshot/early", "--timeout=60s"])?;
+    wait_for("one volume is left, and no snapshot", LIMIT, || {
+        let count = |kind: &str| -> Result<usize> {
+            let entries = fs::read_dir(rig.site().folder.join("snapshots").join(kind))?.flatten();
+            Ok(entries.filter(|entry| entry.path().is_dir()).count())
+        };
+        let found = (count("volumes")?, count("snapshots")?);
+        expect(found == (1, 0), || format!("{found:?} are"))
+    })
+}
+
+fn read(rig: &Rig) -> Result<String> {
+    Ok(rig.kubectl(["exec", "reader", "--", "cat", "/data/file"])?.trim().to_owned())
+}
+
 fn power(rig: &Rig) -> Result<()> {
     rig.crash_node("n2")?;
     ensure!(cgroup::members(&rig.node(1).cgroup).is_empty());
     wait_for("node lost", LIMIT, || expect(!is_ready(rig, "node/n2")?, || "still ready".into()))?;
     rig.repair()?;
     wait_for("node back", LIMIT, || expect(is_ready(rig, "node/n2")?, || "not ready".into()))?;
-    wait_for("Pod back", LIMIT, || fetch(rig, 0, &pod_address(rig, "web-n2")?))
+    wait_for("Pod back", LIMIT, || fetch(rig, 0, &pod_address(rig, "web-n2")?))?;
+    wait_for("volume back", LIMIT, || expect(read(rig)? == "one", || "another one".into()))
 }
 
 /// What happens to a rig when its machine's tests are stopped hard, with a node frozen in the middle of something.
@@ -173,6 +205,8 @@ fn leaves_nothing(rig: &Rig) -> Result<()> {
     let mounts = fs::read_to_string("/proc/mounts")?;
     ensure!(!mounts.contains(&site.folder.display().to_string()), "mounts");
     ensure!(!site.folder.exists(), "files");
+    let loops = call("losetup", &["--list", "--noheadings", "--output", "BACK-FILE"])?;
+    ensure!(!loops.contains(&site.folder.display().to_string()), "loop devices: {loops}");
     ensure!(!Path::new("/sys/class/net").join(site.slot.bridge()).exists(), "the bridge");
     for hierarchy in fs::read_dir("/sys/fs/cgroup")?.flatten() {
         let left =

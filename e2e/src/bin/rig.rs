@@ -46,6 +46,8 @@ enum Order {
         /// docker-archive or OCI layout
         file: PathBuf,
     },
+    /// Add the storage class `snapshots`, whose volumes snapshots can be taken of
+    Snapshots,
     /// Build the operator's image from this checkout and load it into every node
     BuildOperatorImage,
     /// Print the folder of MySQL's root file system, for tests of the agent; fetches it when it is not there
@@ -56,6 +58,8 @@ enum Order {
     AzureProgram,
     /// Where the emulator of Google Cloud Storage is.
     GcsProgram,
+    /// Print the folder of the storage driver for snapshots and what runs beside it; builds them when they are not there
+    SnapshotPrograms,
     /// Print a component's log, or the components that have one
     Logs {
         /// For example kube-apiserver or kubelet-n1
@@ -104,11 +108,13 @@ fn main() -> Result<()> {
         Order::Status => status(&Rig::attach(&name)?),
         Order::Env => environment(&Rig::attach(&name)?),
         Order::LoadImage { file } => Rig::attach(&name)?.load_image(&file),
+        Order::Snapshots => Rig::attach(&name)?.with_snapshots(),
         Order::BuildOperatorImage => build_operator_image(&Rig::attach(&name)?),
         Order::MysqlRoot => mysql_root(),
         Order::StoreProgram => print(tools::store_program),
         Order::AzureProgram => print(tools::azure_program),
         Order::GcsProgram => print(tools::gcs_program),
+        Order::SnapshotPrograms => print(tools::snapshot_programs),
         Order::Logs { component } => logs(&Rig::attach(&name)?, component.as_deref()),
         Order::Cut { node, cut } => Rig::attach(&name)?.cut_node(&node, cut),
         Order::Heal { node } => Rig::attach(&name)?.heal_node(&node),

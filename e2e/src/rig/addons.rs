@@ -17,7 +17,8 @@ use super::{
 
 const DNS: &str = include_str!("../../manifests/dns.yaml");
 const STORAGE: &str = include_str!("../../manifests/storage.yaml");
-const READY: &str = "--timeout=90s";
+/// How long something may take to get ready.
+pub(super) const READY: &str = "--timeout=90s";
 
 /// Applies the manifests of DNS and storage.
 ///
@@ -36,6 +37,14 @@ pub(super) fn apply(site: &Site, tools: &Tools) -> Result<()> {
         .replace("{{busybox-image}}", BUSYBOX)
         .replace("{{plain-paths}}", &json!(plain).to_string())
         .replace("{{limited-paths}}", &json!(limited).to_string());
+    apply_text(site, tools, &text)
+}
+
+/// Applies manifests.
+///
+/// # Errors
+/// When the API server refuses one.
+pub(super) fn apply_text(site: &Site, tools: &Tools, text: &str) -> Result<()> {
     let mut child = kubectl(site, tools)?
         .args(["apply", "--server-side", "-f", "-"])
         .stdin(Stdio::piped())
@@ -43,7 +52,7 @@ pub(super) fn apply(site: &Site, tools: &Tools) -> Result<()> {
         .spawn()
         .context("start kubectl")?;
     child.stdin.take().context("kubectl's input")?.write_all(text.as_bytes())?;
-    ensure!(child.wait()?.success(), "apply DNS and storage");
+    ensure!(child.wait()?.success(), "kubectl applies them");
     Ok(())
 }
 
@@ -70,7 +79,11 @@ pub(super) fn wait_ready(site: &Site, tools: &Tools) -> Result<()> {
     .map(drop)
 }
 
-fn kubectl(site: &Site, tools: &Tools) -> Result<Command> {
+/// kubectl as the administrator.
+///
+/// # Errors
+/// When there is none.
+pub(super) fn kubectl(site: &Site, tools: &Tools) -> Result<Command> {
     let mut command = Command::new(tools.path("kubectl")?);
     command.env("KUBECONFIG", site.kubeconfig());
     Ok(command)

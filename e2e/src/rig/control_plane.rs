@@ -19,7 +19,8 @@ use super::{
     tools::Tools,
 };
 
-const READY_LIMIT: Duration = Duration::from_secs(90);
+/// How long a part may take to answer.
+pub(super) const READY_LIMIT: Duration = Duration::from_secs(90);
 
 /// Every write, without its body: enough to count who writes what.
 const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1
@@ -77,10 +78,18 @@ pub(super) fn audit_log(site: &Site) -> PathBuf {
 }
 
 fn launch(site: &Site, tools: &Tools, program: &str, flags: Vec<String>) -> Result<Process> {
-    let mut command: Vec<OsString> = vec![tools.path(program)?.into()];
+    launch_at(site, program, &tools.path(program)?, flags)
+}
+
+/// Starts the program at `path` as `name` in the host's network.
+///
+/// # Errors
+/// When it cannot be started.
+pub(super) fn launch_at(site: &Site, name: &str, path: &Path, flags: Vec<String>) -> Result<Process> {
+    let mut command: Vec<OsString> = vec![path.into()];
     command.extend(flags.into_iter().map(OsString::from));
     let daemon =
-        Daemon { name: program.into(), command, namespace: None, cgroup: site.control_cgroup(), path: None };
+        Daemon { name: name.into(), command, namespace: None, cgroup: site.control_cgroup(), path: None };
     process::start(site, &daemon)
 }
 

@@ -16,6 +16,7 @@ pub mod node;
 pub mod process;
 pub mod progress;
 mod seed;
+mod snapshots;
 pub mod state;
 mod teardown;
 pub mod tools;
@@ -33,6 +34,7 @@ use anyhow::{Context, Result};
 
 pub use contents::{BUSYBOX, MYSQL, group_replication, mysql_root};
 pub use images::operator_image;
+pub use snapshots::SNAPSHOTS;
 pub use state::{NodeLoss, Options, ServiceSync};
 
 use progress::{expect, step, wait_for};
@@ -181,7 +183,8 @@ impl Rig {
         let processes = process::all(&self.site);
         let expected =
             if self.site.options.nodes == 0 { 3 } else { 4 + 3 * usize::from(self.site.options.nodes) };
-        processes.len() == expected
+        let asked_for = processes.iter().filter(|(name, _)| snapshots::is_one(name)).count();
+        processes.len() == expected + asked_for
             && processes.iter().all(|(_, process)| process.is_alive())
             && self.kubectl(["get", "--raw=/readyz", "--request-timeout=5s"]).is_ok()
     }

@@ -73,7 +73,7 @@ fn start_kubelet(site: &Site, tools: &Tools, node: &Node) -> Result<()> {
     let flags = [
         ("config", node.folder.join("kubelet.json")),
         ("kubeconfig", kubeconfig_file(site, &node.name)),
-        ("root-dir", node.folder.join("kubelet")),
+        ("root-dir", node.kubelet()),
         ("cert-dir", node.folder.join("kubelet-pki")),
         ("hostname-override", node.name.clone().into()),
         ("node-ip", node.address.to_string().into()),
@@ -99,7 +99,7 @@ pub fn crash(node: &Node) -> Result<()> {
 pub fn boot(site: &Site, tools: &Tools, node: &Node) -> Result<()> {
     remove_shim_sockets(node);
     // The kubelet mounts its own folder on itself, and expects to find it so.
-    mounts::detach_below(&node.folder, |mount| mount == node.folder.join("kubelet"))?;
+    mounts::detach_below(&node.folder, |mount| mount == node.kubelet())?;
     for folder in ["state", "ipam"] {
         fs::remove_dir_all(node.folder.join(folder)).ok();
     }

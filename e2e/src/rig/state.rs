@@ -89,6 +89,11 @@ impl Node {
         self.folder.join("containerd.sock")
     }
 
+    /// Its kubelet's folder.
+    pub fn kubelet(&self) -> PathBuf {
+        self.folder.join("kubelet")
+    }
+
     /// Where the volumes of its Pods' claims lie.
     pub fn volumes(&self) -> PathBuf {
         self.folder.join("volumes")

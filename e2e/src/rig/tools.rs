@@ -120,6 +120,49 @@ pub fn store_program() -> Result<PathBuf> {
     Ok(folder.join("versitygw"))
 }
 
+/// What takes snapshots of volumes: the rig's storage driver, the controllers beside it, and the kinds of the API in the
+/// folder `kinds`. Built if they are not in the cache yet.
+///
+/// # Errors
+/// When one does not build.
+pub fn snapshot_programs() -> Result<PathBuf> {
+    let _lock = state::lock("tools")?;
+    let sources = [
+        include_str!("../../tools/volumes/go.mod"),
+        include_str!("../../tools/volumes/controller.go"),
+        include_str!("../../tools/volumes/identity.go"),
+        include_str!("../../tools/volumes/main.go"),
+        include_str!("../../tools/volumes/node.go"),
+        include_str!("../../tools/volumes/store.go"),
+    ];
+    let folder = place("volumes", &sources);
+    once(&folder, |folder| {
+        for (program, package) in [
+            ("volumes", "."),
+            ("csi-provisioner", "github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner"),
+            ("csi-snapshotter", "github.com/kubernetes-csi/external-snapshotter/v8/cmd/csi-snapshotter"),
+            (
+                "snapshot-controller",
+                "github.com/kubernetes-csi/external-snapshotter/v8/cmd/snapshot-controller",
+            ),
+        ] {
+            step(&format!("build {program}"), || {
+                go_build("volumes", package, "-s -w", &folder.join(program))
+            })?;
+        }
+        run(Command::new("cp").arg("-r").arg(kinds()?).arg(folder.join("kinds"))).map(drop)
+    })?;
+    Ok(folder)
+}
+
+/// The folder of the kinds of snapshots, in the module that their clients come from.
+fn kinds() -> Result<PathBuf> {
+    let module = "github.com/kubernetes-csi/external-snapshotter/client/v8";
+    let list = ["list", "-m", "-f", "{{.Dir}}", module];
+    let found = run(Command::new("go").current_dir(module_folder("volumes")).args(list))?;
+    Ok(Path::new(found.trim()).join("config/crd"))
+}
+
 /// An emulator of Azure Blob Storage for tests, installed if it is not in the cache yet.
 ///
 /// # Errors
@@ -241,7 +284,6 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 fn go_build(module: &str, package: &str, flags: &str, to: &Path) -> Result<()> {
-    let folder = checkout().join("e2e/tools").join(module);
     let arguments: [OsString; 6] = [
         "build".into(),
         "-trimpath".into(),
@@ -250,6 +292,15 @@ fn go_build(module: &str, package: &str, flags: &str, to: &Path) -> Result<()> {
         flags.into(),
         "-o".into(),
     ];
-    run(Command::new("go").current_dir(folder).env("CGO_ENABLED", "0").args(arguments).arg(to).arg(package))
-        .map(drop)
+    run(Command::new("go")
+        .current_dir(module_folder(module))
+        .env("CGO_ENABLED", "0")
+        .args(arguments)
+        .arg(to)
+        .arg(package))
+    .map(drop)
+}
+
+fn module_folder(module: &str) -> PathBuf {
+    checkout().join("e2e/tools").join(module)
 }
