@@ -80,7 +80,7 @@ fn utc() -> String {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BinlogArchive {
-    /// Whether it is stored. Default `Continuous`.
+    /// Whether it is stored. Default `Continuous`. In YAML, write `"Off"` with quotes: without them it is read as `false`.
     #[serde(default)]
     pub mode: ArchiveMode,
     /// How soon after its commit a transaction is stored, at the latest, as long as the store keeps up. 200ms to 60m.

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
     .message("mode Schedule needs verify.schedule, such as 0 5 * * 0, and no other mode has one"))]
 pub struct BackupVerification {
     /// Of the backups that the schedule and `onDemand` make. Those before an update, before a deletion and by hand are always
-    /// verified before they are stored. Default `AfterEach`.
+    /// verified before they are stored. Default `AfterEach`. In YAML, write `"Off"` with quotes: without them it is read as
+    /// `false`.
     #[serde(default)]
     pub mode: VerificationMode,
     /// When the newest stored backup is fetched and verified, with `mode: Schedule`: five fields as in cron, read in
