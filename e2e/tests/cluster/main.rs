@@ -19,6 +19,7 @@ mod refusals;
 mod rollout;
 mod scaling;
 mod sizes;
+mod snapshots;
 mod updates;
 mod volumes;
 
