@@ -107,9 +107,10 @@ impl Rows {
         status: &MySQLBackupStatus,
     ) -> Result<usize> {
         let set = status.gtid_set.as_ref().context("the backup says which transactions it has")?;
-        let sum = self.executed.iter().fold("0".to_owned(), |sum, executed| {
-            format!("{sum} + GTID_SUBSET('{executed}', '{set}')")
-        });
+        let sum = self
+            .executed
+            .iter()
+            .fold("0".to_owned(), |sum, executed| format!("{sum} + GTID_SUBSET('{executed}', '{set}')"));
         let kept = client.sql(account, &format!("SELECT {sum}")).await?.parse()?;
         let all = self.executed.len();
         println!("{kept} of {all} rows are in the snapshot");

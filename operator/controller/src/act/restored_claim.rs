@@ -74,11 +74,11 @@ mod tests {
     async fn a30_a_claim_that_exists_is_left_as_it_is() {
         let (post, get) = (format!("POST {CLAIMS}"), format!("GET {CLAIMS}/data-shop-0"));
         for found in [Some(claim("shop")), None] {
-            let (made, calls) = made(409, "AlreadyExists", found).await;
+            let (made, calls) = Box::pin(made(409, "AlreadyExists", found)).await;
             assert!(made.is_ok(), "{made:?}");
             assert_eq!(calls, [post.clone(), get.clone()]);
         }
-        let (made, calls) = made(403, "Forbidden", None).await;
+        let (made, calls) = Box::pin(made(403, "Forbidden", None)).await;
         assert!(made.is_err() && calls == [post]);
     }
 
@@ -87,7 +87,7 @@ mod tests {
         let plain =
             json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data-shop-0"}});
         for found in [claim("another"), plain] {
-            let (made, _) = made(409, "AlreadyExists", Some(found)).await;
+            let (made, _) = Box::pin(made(409, "AlreadyExists", Some(found))).await;
             let error = made.unwrap_err().to_string();
             assert!(error.contains("make the volume claim data-shop-0"), "{error}");
             assert!(error.contains("give the MySQLCluster another name"), "{error}");
