@@ -1,5 +1,6 @@
 //! The same vault in the stores of other clouds, by their emulators.
 
+use crate::refusals;
 use crate::round;
 use crate::server::cloud::Cloud;
 use crate::server::{FOLDER, Place as _, cargo, told};
@@ -51,18 +52,8 @@ async fn a29_of_two_attempts_at_once_one_wins_in_every_cloud() {
 }
 
 async fn a_missing_bucket_is_named(cloud: &Cloud) {
-    let from = tempfile::tempdir().unwrap();
-    tree::write(from.path(), "ibdata1", b"data");
-    let vault = Vault::open(&cloud.bucket("nowhere", PREFIX), &cloud.secrets()).unwrap();
-    let store = vault.store(FOLDER, from.path(), &cargo(None)).await.unwrap_err();
-    for error in [store, vault.remove(FOLDER).await.unwrap_err()] {
-        assert!(
-            matches!(&error, VaultError::NoSuchBucket { bucket } if bucket == "nowhere"),
-            "{}",
-            told(&error)
-        );
-        assert!(error.is_for_good());
-    }
+    let target = cloud.bucket("nowhere", PREFIX);
+    refusals::no_bucket(&Vault::open(&target, &cloud.secrets()).unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,10 +67,7 @@ async fn a29_a_bucket_that_google_does_not_have_is_named() {
 }
 
 async fn a_wrong_key_is_said_to_be_wrong(cloud: &Cloud) {
-    let vault = Vault::open(&cloud.at(PREFIX), &cloud.strangers()).unwrap();
-    for error in [vault.manifest(FOLDER).await.unwrap_err(), vault.remove(FOLDER).await.unwrap_err()] {
-        assert!(matches!(error, VaultError::AccessDenied { .. }) && error.is_for_good(), "{}", told(&error));
-    }
+    refusals::denied(&Vault::open(&cloud.at(PREFIX), &cloud.strangers()).unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,8 +27,12 @@ async fn errors(vault: &Vault) -> Vec<VaultError> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_that_does_not_exist_is_named() {
     let server = Server::new();
-    let vault = Vault::open(&target(&server.endpoint(), "nowhere"), &server.secrets()).unwrap();
-    for error in errors(&vault).await {
+    no_bucket(&Vault::open(&target(&server.endpoint(), "nowhere"), &server.secrets()).unwrap()).await;
+}
+
+/// Of a vault in the bucket `nowhere`.
+pub async fn no_bucket(vault: &Vault) {
+    for error in errors(vault).await {
         assert!(
             matches!(&error, VaultError::NoSuchBucket { bucket } if bucket == "nowhere"),
             "{}",
@@ -44,12 +48,16 @@ async fn wrong_credentials_are_said_to_be_wrong() {
     let mut stranger = secrets(SECRET);
     stranger.credentials.insert("accessKeyId".to_owned(), "stranger".to_owned());
     for secrets in [secrets("another secret"), stranger] {
-        let vault = Vault::open(&server.target(), &secrets).unwrap();
-        for error in errors(&vault).await {
-            assert!(matches!(error, VaultError::AccessDenied { .. }), "{}", told(&error));
-            assert!(error.is_for_good());
-            assert!(!told(&error).contains("another secret"), "{}", told(&error));
-        }
+        denied(&Vault::open(&server.target(), &secrets).unwrap()).await;
+    }
+}
+
+/// Of a vault with `another secret`.
+pub async fn denied(vault: &Vault) {
+    for error in errors(vault).await {
+        assert!(matches!(error, VaultError::AccessDenied { .. }), "{}", told(&error));
+        assert!(error.is_for_good());
+        assert!(!told(&error).contains("another secret"), "{}", told(&error));
     }
 }
 
