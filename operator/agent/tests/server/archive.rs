@@ -69,8 +69,7 @@ async fn executed(world: &World, index: usize) -> GtidSet {
 }
 
 pub async fn base_backup(world: &World, store: &impl Place, donor: usize) -> GtidSet {
-    let pod = Job::new(world, donor);
-    pod.give(&store.secrets());
+    let pod = Job::storing(world, donor, store);
     let summary = stored(pod.run(world, &job(world, store, &[donor], Some("first"))).await);
     GtidSet::parse(&summary.gtid_set.unwrap()).unwrap()
 }

@@ -71,6 +71,13 @@ impl Job {
         Self { root, flags: Vec::new() }
     }
 
+    /// One that may use this store.
+    pub fn storing(world: &World, member: usize, store: &impl Place) -> Self {
+        let pod = Self::new(world, member);
+        pod.give(&store.secrets());
+        pod
+    }
+
     pub fn give(&self, secrets: &TargetSecrets) {
         for (name, value) in &secrets.credentials {
             fs::write(self.root.path().join("credentials").join(name), value).unwrap();
@@ -181,6 +188,15 @@ pub fn job(world: &World, store: &impl Place, donors: &[usize], key_name: Option
     }
 }
 
+/// The same Job, which boots the copy and reads no table.
+pub fn unverified(wish: BackupJob) -> BackupJob {
+    let mut wish = wish;
+    if let BackupJob::Store { verify, compare, .. } = &mut wish {
+        (*verify, *compare) = (false, false);
+    }
+    wish
+}
+
 pub fn stored(report: JobReport) -> Summary {
     match report {
         JobReport::Stored { summary } => summary,
@@ -224,6 +240,18 @@ pub async fn restored(world: &World, index: usize) -> MemberState {
         .await
 }
 
+/// A cluster with data, and its backup's Pod.
+pub async fn prepared(replicas: u32) -> (World, Server, Job) {
+    let world = World::cluster(1 + replicas, 1.min(replicas.cast_signed())).await;
+    fill(&world).await;
+    for index in 1..=replicas as usize {
+        world.level(index, 0).await;
+    }
+    let store = Server::new();
+    let pod = Job::storing(&world, 0, &store);
+    (world, store, pod)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a29_a30_d34_a_new_cluster_begins_with_all_that_a_backup_held() {
     let world = World::cluster(2, 1).await;
@@ -231,8 +259,7 @@ async fn a29_a30_d34_a_new_cluster_begins_with_all_that_a_backup_held() {
     world.level(1, 0).await;
     let before = facts(&world, 0).await;
     let store = Server::with_tls();
-    let pod = Job::new(&world, 1);
-    pod.give(&store.secrets());
+    let pod = Job::storing(&world, 1, &store);
     // The first one is no donor at all: the next best is asked.
     let mut wish = job(&world, &store, &[1], Some("first"));
     if let BackupJob::Store { donors, .. } = &mut wish {
@@ -285,11 +312,7 @@ async fn a30_a_volume_with_data_is_never_restored_over() {
 /// The store goes away in the middle, the agent is killed: the next try begins anew and ends well.
 #[tokio::test(flavor = "multi_thread")]
 async fn a30_an_interrupted_restore_is_done_again() {
-    let world = World::cluster(1, 0).await;
-    fill(&world).await;
-    let store = Server::new();
-    let pod = Job::new(&world, 0);
-    pod.give(&store.secrets());
+    let (world, store, pod) = prepared(0).await;
     stored(pod.run(&world, &job(&world, &store, &[0], None)).await);
     let mut other = World::new(1);
     other.running(0).await;

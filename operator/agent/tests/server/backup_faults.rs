@@ -1,26 +1,13 @@
 //! What may happen to a backup on its way (backup.md, "Faults to survive"), with real servers and a real store.
 
-use crate::backup::{Job, facts, fill, job, location, restore, restored, stored, transactions};
+use crate::backup::{Job, facts, job, location, prepared, restore, restored, stored, transactions};
 use crate::sql;
-use crate::store::{LONG, Server};
+use crate::store::LONG;
 use crate::world::World;
 use nix::sys::signal::Signal;
 use porpoise_core::gtid::GtidSet;
 use std::process::Child;
 use std::time::{Duration, Instant};
-
-/// A cluster with data, and its backup's Pod.
-async fn prepared(replicas: u32) -> (World, Server, Job) {
-    let world = World::cluster(1 + replicas, 1.min(replicas.cast_signed())).await;
-    fill(&world).await;
-    for index in 1..=replicas as usize {
-        world.level(index, 0).await;
-    }
-    let store = Server::new();
-    let pod = Job::new(&world, 0);
-    pod.give(&store.secrets());
-    (world, store, pod)
-}
 
 /// Waits for words in the log of a Job that runs.
 pub async fn said(pod: &Job, words: &str) {

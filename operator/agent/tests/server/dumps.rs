@@ -1,6 +1,6 @@
-//! Logical backups: a member is dumped, and a new cluster begins with the dump, with real servers and a real store (A29, D34, M5).
+//! Logical backups: a member is dumped, and a new cluster begins with the dump. Real servers, a real store (A29, D34, M5).
 
-use crate::backup::{Job, facts, fill, job, location, restore, stored, transactions};
+use crate::backup::{Job, facts, fill, job, location, restore, stored, transactions, unverified};
 use crate::backup_faults::{kill, said};
 use crate::beginning::{begin, begun};
 use crate::sql;
@@ -72,17 +72,17 @@ fn dumping(wish: BackupJob, databases: &[&str]) -> BackupJob {
     wish
 }
 
-fn unverified(wish: BackupJob) -> BackupJob {
-    let mut wish = wish;
-    if let BackupJob::Store { verify, .. } = &mut wish {
-        *verify = false;
-    }
-    wish
-}
-
 fn import(from: &World, store: &Server, to: &World, wish: &str) -> Action {
     let source = RestoreSource { location: location(from, store), secrets: store.secrets(), point: None };
     begin(to, wish, Origin::Dump { source: Box::new(source) })
+}
+
+/// Has the first member of `to` begin with the dump, and serve with it.
+async fn imported(from: &World, store: &Server, to: &World, wish: &str) {
+    to.running(0).await;
+    to.ordered(0, 0, import(from, store, to, wish)).await;
+    begun(to, wish).await;
+    to.promote(0, 1, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,8 +94,7 @@ async fn a29_d34_a_new_cluster_begins_with_all_that_a_dump_held() {
     world.level(1, 0).await;
     let (before, people) = (facts(&world, 0).await, more(&world, 0).await);
     let store = Server::with_tls();
-    let pod = Job::new(&world, 1);
-    pod.give(&store.secrets());
+    let pod = Job::storing(&world, 1, &store);
     let known = transactions(&world).await;
     let wish = dumping(job(&world, &store, &[1], Some("first")), &[]);
     let summary = stored(pod.run(&world, &wish).await);
@@ -116,9 +115,7 @@ async fn a29_d34_a_new_cluster_begins_with_all_that_a_dump_held() {
     other.ordered(1, 0, restore(&world, &store)).await;
     let refused = |state: &MemberState| state.message.contains("begin with it by spec.bootstrap.import");
     other.until(1, "a refusal", refused).await;
-    other.ordered(0, 0, import(&world, &store, &other, "a")).await;
-    begun(&other, "a").await;
-    other.promote(0, 1, 0).await;
+    imported(&world, &store, &other, "a").await;
     assert_eq!((facts(&other, 0).await, more(&other, 0).await), (before, people));
     let runs =
         "SELECT COUNT(*) FROM information_schema.EVENTS WHERE EVENT_NAME = 'nightly' AND STATUS = 'ENABLED'";
@@ -139,8 +136,7 @@ async fn a29_d34_a_new_cluster_begins_with_all_that_a_dump_held() {
 async fn a29_single_databases_are_dumped_and_a_name_that_is_none_is_named() {
     let world = peopled(0).await;
     let store = Server::new();
-    let pod = Job::new(&world, 0);
-    pod.give(&store.secrets());
+    let pod = Job::storing(&world, 0, &store);
     let wish = |names: &[&str]| dumping(job(&world, &store, &[0], None), names);
     let report = pod.run(&world, &wish(&["o-ther`s", "--nope"])).await;
     let JobReport::Failed { reason, for_good: true } = &report else { panic!("{report:?}") };
@@ -160,10 +156,7 @@ async fn a29_single_databases_are_dumped_and_a_name_that_is_none_is_named() {
     assert_eq!(summary.compared.unwrap().tables, 1);
 
     let other = World::new(1);
-    other.running(0).await;
-    other.ordered(0, 0, import(&world, &store, &other, "a")).await;
-    begun(&other, "a").await;
-    other.promote(0, 1, 0).await;
+    imported(&world, &store, &other, "a").await;
     let mut inside = sql::inside(&other.members[0]).await;
     assert_eq!(sql::text(&mut inside, MORE[0]).await, "1-2-4,2-4-5");
     let nobody = "SELECT COUNT(*) FROM mysql.user WHERE User IN ('reader', 'clerk', 'readers')";
@@ -193,8 +186,7 @@ async fn a29_no_setting_for_clients_hinders_the_loading_of_a_dump() {
         sql::run(&mut inside, statement).await.unwrap();
     }
     let store = Server::new();
-    let pod = Job::new(&world, 0);
-    pod.give(&store.secrets());
+    let pod = Job::storing(&world, 0, &store);
     let settings = "[mysqld]\nwait_timeout=1\nmax_execution_time=1\nsql_require_primary_key=ON\n";
     pod.configure(&world, settings);
     let summary = stored(pod.run(&world, &dumping(job(&world, &store, &[0], None), &[])).await);
@@ -216,18 +208,14 @@ async fn a29_an_event_whose_time_is_over_keeps_no_dump_from_being_loaded() {
     until_number(&world, listed, 1).await;
     world.level(1, 0).await;
     let store = Server::new();
-    let pod = Job::new(&world, 1);
-    pod.give(&store.secrets());
+    let pod = Job::storing(&world, 1, &store);
     stored(pod.run(&world, &unverified(dumping(job(&world, &store, &[1], None), &[]))).await);
     let waiting = "SELECT COUNT(*) FROM information_schema.EVENTS WHERE EVENT_NAME = 'the `one'";
     assert_eq!(sql::number(&mut inside, waiting).await, 1, "its time was over before it was dumped");
     until_number(&world, waiting, 0).await;
 
     let other = World::new(1);
-    other.running(0).await;
-    other.ordered(0, 0, import(&world, &store, &other, "a")).await;
-    begun(&other, "a").await;
-    other.promote(0, 1, 0).await;
+    imported(&world, &store, &other, "a").await;
     let mut inside = sql::inside(&other.members[0]).await;
     let runs = "SELECT GROUP_CONCAT(EVENT_NAME) FROM information_schema.EVENTS WHERE STATUS = 'ENABLED'";
     assert!(sql::text(&mut inside, runs).await.contains("nightly"), "what runs later runs no more");
@@ -243,8 +231,7 @@ async fn a29_a_statement_that_fails_is_told_in_mysqls_words_and_another_dump_is_
     let mut inside = sql::inside(&world.members[0]).await;
     sql::run(&mut inside, "CREATE VIEW sh_op.far AS SELECT id FROM `o-ther``s`.a").await.unwrap();
     let store = Server::new();
-    let pod = Job::new(&world, 0);
-    pod.give(&store.secrets());
+    let pod = Job::storing(&world, 0, &store);
     let wish = dumping(job(&world, &store, &[0], None), &["sh_op"]);
     let report = pod.run(&world, &wish).await;
     let JobReport::Failed { reason, .. } = &report else { panic!("{report:?}") };
@@ -267,10 +254,7 @@ async fn a29_a_statement_that_fails_is_told_in_mysqls_words_and_another_dump_is_
     let remove = BackupJob::Remove { location: location(&world, &store) };
     assert_eq!(pod.run(&world, &remove).await, JobReport::Removed);
     stored(pod.run(&world, &dumping(job(&world, &store, &[0], None), &[])).await);
-    other.running(0).await;
-    other.ordered(0, 0, import(&world, &store, &other, "b")).await;
-    begun(&other, "b").await;
-    other.promote(0, 1, 0).await;
+    imported(&world, &store, &other, "b").await;
     assert_eq!(facts(&other, 0).await, facts(&world, 0).await);
 }
 
@@ -279,8 +263,7 @@ async fn a29_a_statement_that_fails_is_told_in_mysqls_words_and_another_dump_is_
 async fn a29_a_dump_and_an_import_that_are_killed_begin_anew() {
     let world = peopled(0).await;
     let store = Server::new();
-    let pod = Job::new(&world, 0);
-    pod.give(&store.secrets());
+    let pod = Job::storing(&world, 0, &store);
     let wish = dumping(job(&world, &store, &[0], None), &[]);
     let is_there =
         || store.objects(&location(&world, &store).path).iter().any(|name| name.contains("manifest"));
@@ -299,9 +282,7 @@ async fn a29_a_dump_and_an_import_that_are_killed_begin_anew() {
     other.start(0);
     let state = other.running(0).await;
     assert_eq!((state.replaced_by.as_str(), state.data.unwrap().executed.as_str()), ("", ""));
-    other.ordered(0, 0, import(&world, &store, &other, "a")).await;
-    begun(&other, "a").await;
-    other.promote(0, 1, 0).await;
+    imported(&world, &store, &other, "a").await;
     assert_eq!(
         (facts(&other, 0).await, more(&other, 0).await),
         (facts(&world, 0).await, more(&world, 0).await)

@@ -1,8 +1,9 @@
 //! Whoever wants to leave can: with MySQL's own tools, and with the data directory as it is (M5).
 
-use crate::backup::{FACTS, Job, facts, fill, job, location, stored};
-use crate::store::{LONG, Server};
-use crate::world::{MYSQL_PORT, World, mysql_root};
+use crate::backup::{FACTS, facts, fill, job, location, prepared, stored};
+use crate::programs::program;
+use crate::store::LONG;
+use crate::world::{MYSQL_PORT, World};
 use porpoise_agent::vault::Vault;
 use std::fs::File;
 use std::os::unix::net::UnixStream;
@@ -73,15 +74,6 @@ impl<'a> Stock<'a> {
     }
 }
 
-/// One of MySQL's client programs.
-fn program(name: &str) -> Command {
-    let root = mysql_root();
-    let library = root.join("usr/lib/x86_64-linux-gnu");
-    let mut command = Command::new(library.join("ld-linux-x86-64.so.2"));
-    command.arg("--library-path").arg(&library).arg(root.join("usr/bin").join(name)).arg("--no-defaults");
-    command
-}
-
 impl Drop for Stock<'_> {
     fn drop(&mut self) {
         if let Some(process) = &mut self.process {
@@ -118,11 +110,7 @@ async fn m5_a_standard_dump_loads_in_a_stock_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn m5_a_backup_is_a_data_directory_that_a_stock_server_opens() {
-    let world = World::cluster(1, 0).await;
-    fill(&world).await;
-    let store = Server::new();
-    let pod = Job::new(&world, 0);
-    pod.give(&store.secrets());
+    let (world, store, pod) = prepared(0).await;
     stored(pod.run(&world, &job(&world, &store, &[0], None)).await);
     let place = location(&world, &store);
     let elsewhere = tempfile::tempdir().unwrap();

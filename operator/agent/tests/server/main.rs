@@ -19,6 +19,7 @@ mod imports;
 mod leaving;
 mod member;
 mod passwords;
+mod programs;
 mod rehearsal;
 mod rejoin;
 mod snapshots;

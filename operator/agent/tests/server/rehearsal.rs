@@ -15,8 +15,7 @@ async fn backed_up(store: &Server, key: Option<&str>) -> World {
     for statement in ["CREATE DATABASE shop", "CREATE TABLE shop.t (id INT PRIMARY KEY)"] {
         sql::run(&mut inside, statement).await.unwrap();
     }
-    let pod = Job::new(&world, 0);
-    pod.give(&store.secrets());
+    let pod = Job::storing(&world, 0, store);
     stored(pod.run(&world, &job(&world, store, &[0], key)).await);
     world
 }
@@ -44,8 +43,7 @@ async fn d15_an_update_is_rehearsed_on_a_backup_and_touches_nothing_else() {
     let world = backed_up(&store, Some("first")).await;
     let objects = store.objects(&location(&world, &store).path);
     let before = world.state(0).await.data.unwrap().executed;
-    let pod = Job::new(&world, 0);
-    pod.give(&store.secrets());
+    let pod = Job::storing(&world, 0, &store);
     match pod.run(&world, &trial(&world, &store, "max_connections=77")).await {
         JobReport::Rehearsed { version, tables } => {
             assert!(version.starts_with("9.7.") && tables > 30, "{version}, {tables} tables");
@@ -60,8 +58,7 @@ async fn d15_an_update_is_rehearsed_on_a_backup_and_touches_nothing_else() {
 async fn d15_what_the_new_server_refuses_is_said_in_its_own_words_and_leaves_nothing() {
     let store = Server::new();
     let world = backed_up(&store, None).await;
-    let pod = Job::new(&world, 0);
-    pod.give(&store.secrets());
+    let pod = Job::storing(&world, 0, &store);
     let volume = pod.path("volume");
     for (line, words) in [
         ("no_such_setting=1", "unknown variable 'no_such_setting=1'"),

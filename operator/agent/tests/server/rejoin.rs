@@ -1,5 +1,6 @@
 //! A deposed primary comes back from its own data (ha.md §4e, ADR 0012).
 
+use crate::programs::program;
 use crate::sql;
 use crate::world::World;
 use nix::sys::signal::Signal;
@@ -7,7 +8,6 @@ use porpoise_core::protocol::{Action, MemberState, Role, ServerPhase};
 use sqlx::mysql::MySqlConnection;
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Between two looks at the binlog.
@@ -151,13 +151,8 @@ fn state_file(world: &World, name: &str) -> PathBuf {
 
 /// What `mysqlbinlog` makes of an archived tail.
 fn shown(path: &std::path::Path) -> String {
-    let root = PathBuf::from(std::env::var_os("PORPOISE_MYSQL_ROOT").unwrap());
-    let libraries = root.join("usr/lib/x86_64-linux-gnu");
-    let output = Command::new(libraries.join("ld-linux-x86-64.so.2"))
-        .arg("--library-path")
-        .arg(&libraries)
-        .arg(root.join("usr/bin/mysqlbinlog"))
-        .args(["--no-defaults", "--verify-binlog-checksum", "--base64-output=decode-rows"])
+    let output = program("mysqlbinlog")
+        .args(["--verify-binlog-checksum", "--base64-output=decode-rows"])
         .arg(path)
         .output()
         .unwrap();

@@ -1,10 +1,11 @@
 //! Figures for `make bench`, each a line `FIGURE name values`: not tests, so they run only when asked for.
 
 use crate::archive::{archives, caught_up, inside, restored};
-use crate::backup::{Job, job, location, stored};
+use crate::backup::{Job, job, location, stored, unverified};
+use crate::programs::program;
 use crate::sql;
 use crate::store::{ACCESS, BUCKET, SECRET, Server};
-use crate::world::{World, mysql_root};
+use crate::world::World;
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path as ObjectPath;
@@ -106,7 +107,7 @@ async fn backup_and_restore() {
     figure("backup", &[took.as_millis()]);
     over.store(true, Ordering::SeqCst);
     figure("write-during-backup", &writing.await.unwrap());
-    let (_, took) = backup(&world, &store, &unverified(&world, &store)).await;
+    let (_, took) = backup(&world, &store, &only_booted(&world, &store)).await;
     figure("backup-unverified", &[took.as_millis()]);
     println!("FIGURE data-bytes {}", summary.data_bytes);
     println!("FIGURE stored-bytes {}", summary.stored_bytes);
@@ -139,8 +140,7 @@ async fn clone_local(world: &World) -> Vec<u128> {
 
 /// From the start of the Job's program to its report.
 async fn backup(world: &World, store: &Server, work: &BackupJob) -> (Summary, Duration) {
-    let pod = Job::new(world, 1);
-    pod.give(&store.secrets());
+    let pod = Job::storing(world, 1, store);
     let began = Instant::now();
     let summary = stored(pod.run(world, work).await);
     let took = began.elapsed();
@@ -149,13 +149,12 @@ async fn backup(world: &World, store: &Server, work: &BackupJob) -> (Summary, Du
 }
 
 /// The same backup under another name, only booted: no table is read for the sake of reading it.
-fn unverified(world: &World, store: &Server) -> BackupJob {
+fn only_booted(world: &World, store: &Server) -> BackupJob {
     let mut work = job(world, store, &[1], None);
-    if let BackupJob::Store { location, verify, compare, .. } = &mut work {
+    if let BackupJob::Store { location, .. } = &mut work {
         location.path.push_str("-unverified");
-        (*verify, *compare) = (false, false);
     }
-    work
+    unverified(work)
 }
 
 /// From the order to a member that serves with the backup's data.
@@ -273,11 +272,8 @@ fn run(command: &mut Command) {
 
 /// A program of the MySQL package, as the agent's account over the socket.
 pub fn client(name: &str, world: &World, index: usize) -> Command {
-    let root = mysql_root();
-    let library = root.join("usr/lib/x86_64-linux-gnu");
     let member = &world.members[index];
-    let mut command = Command::new(library.join("ld-linux-x86-64.so.2"));
-    command.arg("--library-path").arg(&library).arg(root.join("usr/bin").join(name));
+    let mut command = program(name);
     command.arg("--user=porpoise_agent").arg("--socket").arg(member.path("run/mysqld.sock"));
     command.env("MYSQL_PWD", std::fs::read_to_string(member.path("accounts/agent")).unwrap());
     command

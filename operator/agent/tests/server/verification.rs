@@ -1,9 +1,7 @@
 //! Copies are compared with their donor, and stored backups are looked at where they are, with real servers and a real store.
 
-use crate::backup::{Job, fill, job, location, stored, transactions};
+use crate::backup::{Job, job, location, prepared, stored, transactions, unverified};
 use crate::sql;
-use crate::store::Server;
-use crate::world::World;
 use porpoise_core::backup::{BackupJob, JobReport, TargetSecrets};
 use porpoise_core::gtid::GtidSet;
 use std::collections::BTreeMap;
@@ -12,12 +10,7 @@ use std::fs;
 /// A copy is taken of a replica that goes on. What it wrote meanwhile is told from what is wrong with it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a29_a_copy_is_compared_with_a_donor_that_goes_on() {
-    let world = World::cluster(2, 1).await;
-    fill(&world).await;
-    world.level(1, 0).await;
-    let store = Server::new();
-    let pod = Job::new(&world, 1);
-    pod.give(&store.secrets());
+    let (world, store, pod) = prepared(1).await;
     // It writes to one table all the time.
     let mut writer = sql::inside(&world.members[0]).await;
     let writing = tokio::spawn(async move {
@@ -60,15 +53,8 @@ async fn a29_a_copy_is_compared_with_a_donor_that_goes_on() {
 /// Stored without a look, then looked at where it is: in order, and damaged in two ways.
 #[tokio::test(flavor = "multi_thread")]
 async fn a30_a_stored_backup_is_verified_and_damage_is_told_from_trouble() {
-    let world = World::cluster(1, 0).await;
-    fill(&world).await;
-    let store = Server::new();
-    let pod = Job::new(&world, 0);
-    pod.give(&store.secrets());
-    let mut wish = job(&world, &store, &[0], Some("first"));
-    if let BackupJob::Store { verify, .. } = &mut wish {
-        *verify = false;
-    }
+    let (world, store, pod) = prepared(0).await;
+    let wish = unverified(job(&world, &store, &[0], Some("first")));
     let known = transactions(&world).await;
     let summary = stored(pod.run(&world, &wish).await);
     assert_eq!((summary.verified, summary.tables), (false, 0));

@@ -2,7 +2,7 @@
 //! address. The test plays the operator.
 
 pub use crate::member::{Member, children};
-use crate::sql;
+use crate::{programs, sql};
 use jiff::Timestamp;
 use porpoise_core::backup::{ArchiveOrder, ArchiveSettings};
 use porpoise_core::mycnf;
@@ -15,8 +15,7 @@ use porpoise_link::{AgentClient, LinkError};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
@@ -195,10 +194,9 @@ impl World {
         for (file, text) in [("username", "app"), ("password", APP_PASSWORD), ("database", "sh_op")] {
             fs::write(member.root.join("app").join(file), text).unwrap();
         }
-        let wrapper = member.root.join("mysqld");
-        write_program(&wrapper, &wrapper_script());
-        for program in ["mysql", "mysqldump"] {
-            write_program(&member.root.join("programs").join(program), &client_script(program));
+        programs::write_server(&member.root.join("mysqld"));
+        for name in ["mysql", "mysqldump"] {
+            programs::write_client(&member.root.join("programs").join(name), name);
         }
     }
 
@@ -467,46 +465,4 @@ fn my_cnf(root: &Path, variables: &BTreeMap<String, String>) -> String {
         storage_bytes: 1 << 30,
     });
     format!("{text}\n[mysqld]\ntmpdir={}\n", root.join("tmp").display())
-}
-
-fn write_program(path: &Path, script: &str) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, script).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-}
-
-/// One of MySQL's client programs, run in the same way.
-fn client_script(program: &str) -> String {
-    let root = mysql_root();
-    let root = root.display();
-    format!(
-        "#!/bin/sh\nexec {root}/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 --library-path {root}/usr/lib/x86_64-linux-gnu \
-         {root}/usr/bin/{program} \"$@\" \n"
-    )
-}
-
-/// mysqld of the given root directory, run through its own loader: its libc is newer than this machine's.
-fn wrapper_script() -> String {
-    let root = mysql_root();
-    let root = root.display();
-    format!(
-        "#!/bin/sh\n[ -e \"$0.orphan\" ] && (sleep 0.2 &)\nexec {root}/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 \
-         --library-path {root}/usr/lib/x86_64-linux-gnu {root}/usr/sbin/mysqld \"$@\" --basedir={root}/usr \
-         --plugin-dir={root}/usr/lib/mysql/plugin --lc-messages-dir={root}/usr/share/mysql \
-         --character-sets-dir={root}/usr/share/mysql/charsets --user=root\n"
-    )
-}
-
-pub fn mysql_root() -> PathBuf {
-    let root = std::env::var_os("PORPOISE_MYSQL_ROOT").map(PathBuf::from);
-    let root = root.expect(
-        "these tests need a real MySQL: set PORPOISE_MYSQL_ROOT to what `cargo run -p porpoise-e2e --bin rig -- \
-         mysql-root` prints",
-    );
-    assert!(
-        root.join("usr/sbin/mysqld").exists(),
-        "PORPOISE_MYSQL_ROOT={} has no usr/sbin/mysqld",
-        root.display()
-    );
-    root
 }
