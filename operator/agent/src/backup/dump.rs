@@ -23,6 +23,8 @@ const BRIEF: Duration = Duration::from_mins(1);
 const PROGRAM: &str = "mysqldump";
 /// What is read of the program at a time.
 const PIECE: usize = 1 << 20;
+/// Numbers of MySQL's errors that say so: no such table, routine or trigger, a table of another form, no such event.
+const GONE: [u16; 5] = [1146, 1305, 1360, 1412, 1539];
 /// What a session must be for the rest of the text.
 const HEAD: &str = "SET NAMES utf8mb4;\nSET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO';\n";
 
@@ -86,6 +88,16 @@ impl DumpError {
     /// Whether trying again fails the same way until somebody changes something.
     pub fn is_for_good(&self) -> bool {
         matches!(self, Self::FindDatabase { .. } | Self::QuoteName { .. })
+    }
+
+    /// Whether something went, or got another form, between being listed and being written down: it is not met again.
+    pub fn is_of_the_moment(&self) -> bool {
+        let Self::RunProgram { source: ProgramError::EndProgram { words, .. }, .. } = self else {
+            return false;
+        };
+        GONE.iter().any(|number| {
+            words.contains(&format!("({number})")) || words.contains(&format!("Error {number}:"))
+        })
     }
 
     /// Whether another member may have what this one lacks: one that is behind does not know a new database yet.
@@ -266,4 +278,32 @@ async fn arguments(scene: &Scene<'_>, databases: &[String]) -> Result<Vec<OsStri
     arguments.extend(fixed.map(OsString::from));
     arguments.extend(databases.iter().map(OsString::from));
     Ok(arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a29_what_went_meanwhile_is_told_from_what_stays_wrong() {
+        let is_of_the_moment = |words: &str| {
+            let (how, words) = ("exited with status 2".to_owned(), format!(": mysqldump: {words}"));
+            let source = ProgramError::EndProgram { program: PROGRAM, how, words };
+            DumpError::RunProgram { donor: "shop-1".to_owned(), source }.is_of_the_moment()
+        };
+        for words in [
+            "Couldn't execute 'show create event `a`': Unknown event 'a' (1539)",
+            "Couldn't execute 'show create table `t`': Table 'shop.t' doesn't exist (1146)",
+            "Error 1412: Table definition has changed, please retry transaction when dumping table `t` at row: 0",
+        ] {
+            assert!(is_of_the_moment(words), "{words}");
+        }
+        for words in [
+            "Couldn't execute 'SHOW FIELDS FROM `v`': View 'shop.v' references invalid table(s) (1356)",
+            "Got error: 2003: Can't connect to MySQL server on '10.0.0.7:3306' (111) when trying to connect",
+            "Error 2013: Lost connection to MySQL server during query when dumping table `t` at row: 1539",
+        ] {
+            assert!(!is_of_the_moment(words), "{words}");
+        }
+    }
 }

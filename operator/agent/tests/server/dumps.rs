@@ -3,6 +3,7 @@
 use crate::backup::{Job, facts, fill, job, location, restore, stored, transactions, unverified};
 use crate::backup_faults::{kill, said};
 use crate::beginning::{begin, begun};
+use crate::programs::break_once;
 use crate::sql;
 use crate::store::{ACCESS, SECRET, Server};
 use crate::world::{APP_PASSWORD, LONG, PASSWORDS, World};
@@ -256,6 +257,18 @@ async fn a29_a_statement_that_fails_is_told_in_mysqls_words_and_another_dump_is_
     stored(pod.run(&world, &dumping(job(&world, &store, &[0], None), &[])).await);
     imported(&world, &store, &other, "b").await;
     assert_eq!(facts(&other, 0).await, facts(&world, 0).await);
+}
+
+/// What was listed may be gone when it is to be written down. Then the same Pod begins again, with nothing of the first try.
+#[tokio::test(flavor = "multi_thread")]
+async fn a29_what_goes_while_it_is_dumped_costs_no_try_of_the_job() {
+    let world = peopled(0).await;
+    let store = Server::new();
+    let pod = Job::storing(&world, 0, &store);
+    let words = "mysqldump: Couldn't execute 'show create event `a`': Unknown event 'a' (1539)";
+    break_once(&world.members[0].path("programs/mysqldump"), words);
+    let summary = stored(pod.run(&world, &dumping(job(&world, &store, &[0], None), &[])).await);
+    assert!(summary.verified && pod.log().contains("dump begins again"), "{summary:?}\n{}", pod.log());
 }
 
 /// Whenever Job or agent are killed, nothing that is half a dump is left, and the next try makes it whole.

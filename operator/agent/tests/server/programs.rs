@@ -43,6 +43,17 @@ pub fn write_server(path: &Path) {
     write(path, &script);
 }
 
+/// From now on the program of this path fails once, with these words, after it wrote something.
+pub fn break_once(path: &Path, words: &str) {
+    fs::rename(path, path.with_extension("real")).unwrap();
+    fs::write(path.with_extension("words"), words).unwrap();
+    let broken = "echo 'half of it'; cat \"$0.words\" >&2; exit 2";
+    write(
+        path,
+        &format!("#!/bin/sh\nmkdir \"$0.broke\" 2>/dev/null && {{ {broken}; }}\nexec \"$0.real\" \"$@\"\n"),
+    );
+}
+
 fn write(path: &Path, script: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, script).unwrap();
