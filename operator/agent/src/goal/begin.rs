@@ -40,25 +40,21 @@ pub(super) async fn step(pursuit: &Arc<Pursuit>, wanted: Wanted) -> Result<Progr
     if !is_made_for_us && !pursuit.look().await?.data.executed.is_empty() {
         return Err(GoalError::BeginData { source: BeginError::RefuseVolume });
     }
-    let guard = pursuit.exclusive.clone().lock_owned().await;
-    let worker = pursuit.clone();
-    let goals = pursuit.member.goals();
-    // Not dropped in the middle by a new order: that one waits for the lock.
-    let beginning = tokio::spawn(async move {
-        let _guard = guard;
-        worker.member.clone_runs(true);
-        let result = replace(&worker, &wanted).await;
-        worker.supervisor.want(true);
-        worker.member.clone_runs(false);
-        if let Err(error) = &result {
-            pause(&worker, goals, error).await;
-        }
-        result
-    });
-    match beginning.await {
-        Ok(result) => result.map(|()| Progress::Over),
-        Err(_) => Ok(Progress::Waits("the making of the first data was broken off".into())),
-    }
+    pursuit
+        .alone("the making of the first data", |worker| {
+            let goals = worker.member.goals();
+            async move {
+                worker.member.clone_runs(true);
+                let result = replace(&worker, &wanted).await;
+                worker.supervisor.want(true);
+                worker.member.clone_runs(false);
+                if let Err(error) = &result {
+                    pause(&worker, goals, error).await;
+                }
+                result
+            }
+        })
+        .await
 }
 
 async fn pause(pursuit: &Pursuit, mut goals: watch::Receiver<Option<Goal>>, error: &GoalError) {

@@ -39,25 +39,19 @@ pub(super) async fn step(pursuit: &Arc<Pursuit>, run: u64, wanted: Wanted) -> Re
         seal::step_down(pursuit, run).await?;
     }
     pursuit.member.stand(run, Stance::Idle);
-    let guard = pursuit.exclusive.clone().lock_owned().await;
-    let worker = pursuit.clone();
-    // Not dropped in the middle by a new order: that one waits for the lock.
-    let copying = tokio::spawn(async move {
-        let _guard = guard;
-        worker.member.clone_runs(true);
-        let result = copy(&worker, run, &wanted).await;
-        worker.member.clone_runs(false);
-        if let Err(error) = &result {
-            tracing::error!(error = logging::chain(error), "clone failed");
-            worker.member.say(&logging::chain(error), false);
-            tokio::time::sleep(RETRY).await;
-        }
-        result
-    });
-    match copying.await {
-        Ok(result) => result.map(|()| Progress::Over),
-        Err(_) => Ok(Progress::Waits("the clone was broken off".into())),
-    }
+    pursuit
+        .alone("the clone", |worker| async move {
+            worker.member.clone_runs(true);
+            let result = copy(&worker, run, &wanted).await;
+            worker.member.clone_runs(false);
+            if let Err(error) = &result {
+                tracing::error!(error = logging::chain(error), "clone failed");
+                worker.member.say(&logging::chain(error), false);
+                tokio::time::sleep(RETRY).await;
+            }
+            result
+        })
+        .await
 }
 
 async fn copy(pursuit: &Pursuit, run: u64, wanted: &Wanted) -> Result<(), GoalError> {

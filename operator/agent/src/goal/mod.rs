@@ -17,6 +17,7 @@ pub mod seal;
 pub mod shutdown;
 mod take_over;
 mod variables;
+mod whole;
 
 use crate::backup::snapshot::SnapshotError;
 use crate::backup::unpack::RestoreError;

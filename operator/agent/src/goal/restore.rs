@@ -39,27 +39,21 @@ pub(super) async fn step(pursuit: &Arc<Pursuit>, wanted: Wanted) -> Result<Progr
     if !pursuit.look().await?.data.executed.is_empty() {
         return Err(GoalError::RestoreData { source: RestoreError::RefuseVolume });
     }
-    let guard = pursuit.exclusive.clone().lock_owned().await;
-    let worker = pursuit.clone();
-    // Not dropped in the middle by a new order: that one waits for the lock.
-    let restoring = tokio::spawn(async move {
-        let _guard = guard;
-        worker.member.clone_runs(true);
-        let result = replace(&worker, &wanted).await;
-        worker.supervisor.want(true);
-        if let Err(error) = &result {
-            tracing::error!(error = logging::chain(error), "restore failed");
-            worker.member.say(&logging::chain(error), false);
-            let hopeless = matches!(error, GoalError::RestoreData { source } if source.is_for_good());
-            tokio::time::sleep(if hopeless { RETRY_LATER } else { RETRY }).await;
-        }
-        worker.member.clone_runs(false);
-        result
-    });
-    match restoring.await {
-        Ok(result) => result.map(|()| Progress::Over),
-        Err(_) => Ok(Progress::Waits("the restore was broken off".into())),
-    }
+    pursuit
+        .alone("the restore", |worker| async move {
+            worker.member.clone_runs(true);
+            let result = replace(&worker, &wanted).await;
+            worker.supervisor.want(true);
+            if let Err(error) = &result {
+                tracing::error!(error = logging::chain(error), "restore failed");
+                worker.member.say(&logging::chain(error), false);
+                let hopeless = matches!(error, GoalError::RestoreData { source } if source.is_for_good());
+                tokio::time::sleep(if hopeless { RETRY_LATER } else { RETRY }).await;
+            }
+            worker.member.clone_runs(false);
+            result
+        })
+        .await
 }
 
 async fn replace(pursuit: &Pursuit, wanted: &Wanted) -> Result<(), GoalError> {

@@ -19,24 +19,18 @@ pub(super) async fn step(
     former: String,
     request: String,
 ) -> Result<Progress, GoalError> {
-    let guard = pursuit.exclusive.clone().lock_owned().await;
-    let worker = pursuit.clone();
-    // Not dropped in the middle by a new order: that one waits for the lock.
-    let taking = tokio::spawn(async move {
-        let _guard = guard;
-        let result = take(&worker, &former, &request).await;
-        if let Err(error) = &result {
-            tracing::error!(error = logging::chain(error), "the volume was not taken over");
-            worker.member.say(&logging::chain(error), false);
-            let hopeless = matches!(error, GoalError::TakeOverVolume { source } if source.is_for_good());
-            tokio::time::sleep(if hopeless { RETRY_LATER } else { RETRY }).await;
-        }
-        result
-    });
-    match taking.await {
-        Ok(result) => result.map(|()| Progress::Over),
-        Err(_) => Ok(Progress::Waits("the taking over of the volume was broken off".into())),
-    }
+    pursuit
+        .alone("the taking over of the volume", |worker| async move {
+            let result = take(&worker, &former, &request).await;
+            if let Err(error) = &result {
+                tracing::error!(error = logging::chain(error), "the volume was not taken over");
+                worker.member.say(&logging::chain(error), false);
+                let hopeless = matches!(error, GoalError::TakeOverVolume { source } if source.is_for_good());
+                tokio::time::sleep(if hopeless { RETRY_LATER } else { RETRY }).await;
+            }
+            result
+        })
+        .await
 }
 
 async fn take(pursuit: &Pursuit, former: &str, request: &str) -> Result<(), GoalError> {
