@@ -169,7 +169,8 @@ fn fields_of_ours_are_documented() {
 fn definition_is_small_enough_for_client_side_apply() {
     for definition in definitions() {
         let bytes = serde_json::to_vec(&definition).unwrap().len();
-        assert!(bytes < 100_000, "{:?} {bytes}", definition.metadata.name);
+        // It is kept once more in an annotation, and all annotations of an object may have 256 KiB.
+        assert!(bytes < 200_000, "{:?} {bytes}", definition.metadata.name);
     }
 }
 
@@ -193,7 +194,9 @@ fn schema_and_types_have_the_same_defaults() {
     spec.backup = Some(serde_json::from_value(backup.clone()).unwrap());
     let location = serde_json::json!({"target": backup["target"], "path": "a"});
     let stored = serde_json::json!({"location": location});
-    let bootstrap = serde_json::json!({"restore": stored, "import": stored});
+    // Only a whole spec is checked for one way alone.
+    let import = serde_json::json!({"location": location, "file": location});
+    let bootstrap = serde_json::json!({"restore": stored, "import": import});
     spec.bootstrap = Some(serde_json::from_value(bootstrap).unwrap());
     let in_place = serde_json::json!({"requestId": "a", "location": location});
     spec.restore = Some(serde_json::from_value(in_place).unwrap());
