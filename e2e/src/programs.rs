@@ -43,9 +43,7 @@ impl Programs {
     /// # Errors
     /// When they do not build; Cargo says why.
     pub fn build(profile: Profile) -> Result<Self> {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = Command::new(cargo);
-        command.current_dir(checkout());
+        let mut command = cargo();
         command.args(["build", "--quiet", "--package=porpoise-controller", "--package=porpoise-agent"]);
         if matches!(profile, Profile::Release) {
             command.arg("--release");
@@ -63,6 +61,21 @@ impl Programs {
         let Self { operator, agent } = self;
         operator_image(&[(operator, "porpoise-operator"), (agent, "porpoise-agent")], reference)
     }
+}
+
+/// Cargo, as people call it in the checkout. Without what it tells this program about its package: build scripts that look at
+/// such variables would run again, and all that depends on them would be built anew, each time.
+pub fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let told = std::env::vars_os().map(|(name, _)| name).filter(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+    });
+    for name in told {
+        command.env_remove(name);
+    }
+    command.current_dir(checkout());
+    command
 }
 
 /// The checkout that Cargo runs this program from; without Cargo, the one it was built from. Checkouts share a folder of

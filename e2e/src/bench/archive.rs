@@ -1,6 +1,7 @@
 //! Backups, restores and the archive of the binlog on real servers, without Kubernetes: what the agent's own figures tell.
 
 use super::results::{Case, Floor, Peer, Samples};
+use crate::programs::cargo;
 use crate::rig::{mysql_root, tools};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
@@ -75,8 +76,7 @@ pub async fn backup_and_restore(mebibytes: usize) -> Result<Case> {
 }
 
 async fn measure(name: &str, amounts: &[(&str, usize)]) -> Result<String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = Command::from(cargo());
     command.args(["test", "--release", "--quiet", "-p", "porpoise-agent", "--test", "server", "--"]);
     command.args([name, "--exact", "--include-ignored", "--nocapture"]);
     command.env("PORPOISE_MYSQL_ROOT", mysql_root()?).env("PORPOISE_STORE", tools::store_program()?);

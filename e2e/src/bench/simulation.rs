@@ -1,6 +1,7 @@
 //! Schedules of the simulator, many more than a test run has, and the planted bugs that it must find.
 
 use super::results::Case;
+use crate::programs::cargo;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value};
 use std::process::Stdio;
@@ -24,8 +25,7 @@ pub async fn simulated_schedules(count: usize) -> Result<Case> {
 }
 
 async fn run(count: usize) -> Result<String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
+    let output = Command::from(cargo())
         .args(["test", "--quiet", "-p", "porpoise-core", "--lib", "simulation::", "--", "--nocapture"])
         .env("PORPOISE_SCHEDULES", count.to_string())
         .stderr(Stdio::inherit())
