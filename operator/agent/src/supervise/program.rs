@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 /// Bytes of what a program says that are kept.
 const LONGEST_WORDS: usize = 1_000;
-/// How long a program may take to end that has nothing to do any more.
+/// How long a program may take to end that has written all that it had to.
 const END: Duration = Duration::from_mins(5);
 
 /// What can go wrong with such a program.
@@ -148,11 +148,16 @@ impl Program {
         }
     }
 
-    /// Waits until it has ended well.
+    /// Waits until it has ended well. One that was fed may have much to do with the last of it, so how long that may take is up
+    /// to the caller.
     pub async fn end(mut self) -> Result<(), ProgramError> {
-        self.stdin = None;
-        let how = timeout(END, &mut self.exit).await;
-        let how = how.unwrap_or_else(|_| format!("did not end within {END:?}"));
+        let was_fed = self.stdin.take().is_some();
+        let how = if was_fed {
+            (&mut self.exit).await
+        } else {
+            let how = timeout(END, &mut self.exit).await;
+            how.unwrap_or_else(|_| format!("did not end within {END:?}"))
+        };
         if reap::is_well(&how) {
             return Ok(());
         }
