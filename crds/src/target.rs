@@ -121,9 +121,17 @@ impl S3Target {
     }
 }
 
+/// Whether an address is Google's own: the identity of a Pod is shown to nobody else.
+pub fn is_googles(endpoint: &str) -> bool {
+    let host = endpoint.strip_prefix("https://").map(|host| host.trim_end_matches('/'));
+    host.is_some_and(|host| host.ends_with(".googleapis.com"))
+}
+
 /// A bucket of Google Cloud Storage.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.credentialsSecretRef) || !has(self.endpoint) || self.endpoint.matches('^https://[^/]*[.]googleapis[.]com/?$')")
+    .message("the Pod's identity is shown to https://....googleapis.com only: name a credentialsSecretRef, or leave endpoint out").field_path(".endpoint"))]
 pub struct GcsTarget {
     /// Name of the bucket. It must exist.
     #[schemars(length(min = 3, max = 222), regex(pattern = r"^[a-z0-9][-._a-z0-9]*[a-z0-9]$"))]

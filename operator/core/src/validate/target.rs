@@ -3,7 +3,7 @@
 use super::Problem;
 use crate::line;
 use crate::quantity::Amount;
-use porpoise_crds::{BackupTarget, VolumeTarget};
+use porpoise_crds::{BackupTarget, GcsTarget, VolumeTarget, is_googles};
 
 /// Smallest claim that is made.
 const SMALLEST: u64 = 1 << 30;
@@ -15,7 +15,15 @@ pub(super) fn problems(field: &str, target: &BackupTarget, cluster: &str) -> Vec
     if named.into_iter().filter(|named| *named).count() != 1 {
         return vec![Problem::new(field, "InvalidTarget", "name one target: s3, gcs, azure or volume")];
     }
-    volume.as_ref().and_then(|volume| of_volume(field, volume, cluster)).into_iter().collect()
+    let volume = volume.as_ref().and_then(|volume| of_volume(field, volume, cluster));
+    volume.or_else(|| of_google(field, gcs.as_ref()?)).into_iter().collect()
+}
+
+fn of_google(field: &str, target: &GcsTarget) -> Option<Problem> {
+    let is_elsewhere = target.endpoint.as_deref().is_some_and(|endpoint| !is_googles(endpoint));
+    let message = "the Pod's identity is shown to https://....googleapis.com only: name a credentialsSecretRef, or leave endpoint out";
+    (is_elsewhere && target.credentials_secret_ref.is_none())
+        .then(|| Problem::new(format!("{field}.gcs.endpoint"), "InvalidTarget", message))
 }
 
 fn of_volume(field: &str, volume: &VolumeTarget, cluster: &str) -> Option<Problem> {
@@ -75,6 +83,16 @@ mod tests {
                 "name one target: s3, gcs, azure or volume",
             ),
             (json!({"volume": {}}), "spec.backup.target.volume", "name either claimName"),
+            (
+                json!({"gcs": {"bucket": "safe", "endpoint": "https://googleapis.com.example"}}),
+                "spec.backup.target.gcs.endpoint",
+                "name a credentialsSecretRef",
+            ),
+            (
+                json!({"gcs": {"bucket": "safe", "endpoint": "http://storage.googleapis.com"}}),
+                "spec.backup.target.gcs.endpoint",
+                "name a credentialsSecretRef",
+            ),
             (
                 json!({"volume": {"claimName": "safe", "size": "5Gi"}}),
                 "spec.backup.target.volume",
