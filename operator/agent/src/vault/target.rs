@@ -5,6 +5,7 @@ use super::google;
 use super::names::Names;
 use super::objects::Objects;
 use crate::volume;
+use http::{HeaderMap, HeaderValue, header};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::azure::{MicrosoftAzure, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
@@ -119,10 +120,17 @@ fn open_gcs(
     builder
         .with_bucket_name(&target.bucket)
         .with_base_url(endpoint)
-        .with_client_options(client_options(secrets, patience, is_plain)?)
+        .with_client_options(as_stored(client_options(secrets, patience, is_plain)?))
         .with_retry(patience.retry())
         .build()
         .map_err(|error| refused(&error))
+}
+
+/// Else Google's store decompresses what was stored as `Content-Encoding: gzip`, and tells no length of it. Source: Google
+/// Cloud Storage documentation, "Transcoding of gzip-compressed files".
+fn as_stored(options: ClientOptions) -> ClientOptions {
+    let accepted = (header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    options.with_default_headers(HeaderMap::from_iter([accepted]))
 }
 
 fn open_azure(
