@@ -195,10 +195,13 @@ async fn open(scene: &Scene<'_>) -> Result<(Staging, Connection), BeginError> {
     Ok((server, agent))
 }
 
-/// Lets root in no more and stops the server. The mark stands for all that was written without a binlog: members that lack it
-/// cannot follow, so they copy.
+/// Lets root in no more and stops the server. Statements of others may have named a source to follow: it is forgotten. The mark
+/// stands for all that was written without a binlog: members that lack it cannot follow, so they copy.
 async fn close(server: Staging, mut agent: Connection) -> Result<(), BeginError> {
-    for statement in [statements::close_root(), statements::mark_beginning()] {
+    let forgetting = [statements::stop_replica(), statements::forget_source()];
+    for statement in
+        [statements::close_root()].into_iter().chain(forgetting).chain([statements::mark_beginning()])
+    {
         agent.run(statement, BRIEF).await.map_err(|source| BeginError::SetUp { source })?;
     }
     agent.close().await;

@@ -85,9 +85,17 @@ async fn a29_a_dump_of_everything_with_mysqls_own_tables_is_imported() {
     sql::run(&mut inside, "CREATE USER reader IDENTIFIED BY 'p''w-5Xk'").await.unwrap();
     sql::run(&mut inside, "GRANT SELECT ON sh_op.* TO reader").await.unwrap();
     let store = Server::new();
-    fs::write(store.folder("all.sql"), dumped(&world, &["--all-databases", "--flush-privileges"])).unwrap();
+    // Written to be followed from there, by two channels. Members of this cluster shall follow nobody else.
+    let mut text = dumped(&world, &["--all-databases", "--flush-privileges", "--source-data=1"]);
+    let end = text.len() - text.iter().rev().skip(1).position(|byte| *byte == b'\n').unwrap() - 1;
+    let elsewhere = "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.255.255.1', SOURCE_USER = 'a' FOR CHANNEL 'elsewhere';\n";
+    text.splice(end..end, elsewhere.bytes());
+    fs::write(store.folder("all.sql"), text).unwrap();
     let other = imported(&store, "all.sql", None).await;
     assert_eq!(facts(&other, 0).await, facts(&world, 0).await);
+    let mut inside = sql::inside(&other.members[0]).await;
+    let channels = "SELECT COUNT(*) FROM performance_schema.replication_connection_configuration";
+    assert_eq!(sql::number(&mut inside, channels).await, 0);
     sql::app(&other, 0).await;
     let mut reader = sql::connect(&other, 0, "reader", "p'w-5Xk").await.unwrap();
     assert!(sql::number(&mut reader, "SELECT COUNT(*) FROM sh_op.words").await > 0);
