@@ -48,7 +48,8 @@ pub(super) async fn load_file(
         }
     };
     let (next, coming) = pass();
-    take_in(scene, database.as_deref(), vault.send_file(path, next, &progress), coming).await
+    let reading = Box::pin(vault.send_file(path, next, &progress));
+    take_in(scene, database.as_deref(), reading, coming).await
 }
 
 fn vault(scene: &Scene<'_>, source: &RestoreSource) -> Result<Vault, BeginError> {

@@ -12,12 +12,14 @@ use porpoise_core::protocol::Term;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// After a failed try.
 const RETRY: Duration = Duration::from_secs(5);
-/// After one that fails the same way until somebody changes something; a new order ends the pause.
+/// After one that fails the same way until somebody changes something; a new order ends the pause. Such a try may take hours,
+/// so the pause is as long as the try was, within these bounds.
 const RETRY_LATER: Duration = Duration::from_mins(1);
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
 /// What the order wants.
 #[derive(Clone, Debug)]
@@ -45,11 +47,12 @@ pub(super) async fn step(pursuit: &Arc<Pursuit>, wanted: Wanted) -> Result<Progr
             let goals = worker.member.goals();
             async move {
                 worker.member.clone_runs(true);
+                let began = Instant::now();
                 let result = replace(&worker, &wanted).await;
                 worker.supervisor.want(true);
                 worker.member.clone_runs(false);
                 if let Err(error) = &result {
-                    pause(&worker, goals, error).await;
+                    pause(&worker, goals, error, began.elapsed()).await;
                 }
                 result
             }
@@ -57,11 +60,17 @@ pub(super) async fn step(pursuit: &Arc<Pursuit>, wanted: Wanted) -> Result<Progr
         .await
 }
 
-async fn pause(pursuit: &Pursuit, mut goals: watch::Receiver<Option<Goal>>, error: &GoalError) {
+async fn pause(
+    pursuit: &Pursuit,
+    mut goals: watch::Receiver<Option<Goal>>,
+    error: &GoalError,
+    took: Duration,
+) {
     tracing::error!(error = logging::chain(error), "the first data was not made");
     pursuit.member.say(&logging::chain(error), false);
     let hopeless = matches!(error, GoalError::BeginData { source } if source.is_for_good());
-    let _ = timeout(if hopeless { RETRY_LATER } else { RETRY }, goals.changed()).await;
+    let pause = if hopeless { took.clamp(RETRY_LATER, LONGEST_PAUSE) } else { RETRY };
+    let _ = timeout(pause, goals.changed()).await;
 }
 
 async fn replace(pursuit: &Pursuit, wanted: &Wanted) -> Result<(), GoalError> {

@@ -2,6 +2,7 @@
 
 use super::chunks::{UNDER_WAY, WAITING};
 use super::compress::decompress;
+use super::file::arrived;
 use super::objects::Objects;
 use super::seal::Seal;
 use super::{Vault, VaultError, manifest, unpack};
@@ -90,8 +91,9 @@ impl Download {
     /// Sends all chunks on, opened, decompressed where each stands alone, and in order. Ends early, without an error, when nobody
     /// takes them any more.
     async fn everything(self: &Arc<Self>, chunks: &[Chunk], next: Sender<Vec<u8>>) -> Result<(), VaultError> {
-        let mut arriving =
-            stream::iter(chunks.to_vec()).map(|chunk| self.clone().get(chunk)).buffered(UNDER_WAY);
+        // Each on its own: whoever takes them may be busy for longer than a store waits for its client.
+        let fetch = |chunk| tokio::spawn(self.clone().get(chunk));
+        let mut arriving = stream::iter(chunks.to_vec()).map(fetch).buffered(UNDER_WAY).map(arrived);
         while let Some(chunk) = arriving.try_next().await? {
             if next.send(chunk).await.is_err() {
                 break;

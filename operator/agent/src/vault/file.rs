@@ -9,8 +9,9 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::path::Path;
 use std::io::{self, BufRead as _, Read};
 use std::ops::Range;
+use std::sync::Arc;
 use tokio::sync::mpsc::{self, Sender};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 use zstd::stream::read::Decoder;
 
 /// Bytes of one request.
@@ -55,24 +56,48 @@ pub(super) async fn send_on(
     let found = vault.objects.look(&path).await?.ok_or_else(absent)?;
     let (sender, coming) = mpsc::channel(WAITING);
     let opening = spawn_blocking(move || open(Chunks::new(coming), next));
-    let reading = Reading { objects: &vault.objects, path: &path, found: &found };
+    let reading = Arc::new(Reading { objects: vault.objects.clone(), path, found, file: name.to_owned() });
+    reading.check_end().await?;
     let read = reading.everything(sender, progress).await;
     // It ends soon either way: nothing more is sent. What failed first is what the other failed by.
     let opened = opening.await.map_err(|_| VaultError::AwaitStep { step: "decompress the file" })?;
     read.and(opened.map_err(refused))
 }
 
-struct Reading<'a> {
-    objects: &'a Objects,
-    path: &'a Path,
-    found: &'a Found,
+struct Reading {
+    objects: Objects,
+    path: Path,
+    found: Found,
+    /// Its name, as people gave it.
+    file: String,
 }
 
-impl Reading<'_> {
+impl Reading {
+    async fn get(self: Arc<Self>, part: Range<u64>) -> Result<Vec<u8>, VaultError> {
+        self.objects.get_part(&self.path, part, &self.found).await
+    }
+
+    /// Looks at both ends of a plain text, so that nobody loads for hours what was cut off.
+    async fn check_end(self: &Arc<Self>) -> Result<(), VaultError> {
+        let bytes = self.found.bytes;
+        let first = self.clone().get(0..bytes.min(BEGINNING as u64)).await?;
+        if compression(&first) != Compressed::Not || !promises_an_end(&first) {
+            return Ok(());
+        }
+        let last = self.clone().get(bytes.saturating_sub(END as u64)..bytes).await?;
+        let refused = |reason| VaultError::UseFile { file: self.file.clone(), reason };
+        if is_an_end(&last) { Ok(()) } else { Err(refused(cut_off())) }
+    }
+
     /// Sends all parts on, in order. Ends early, without an error, when nobody takes them any more.
-    async fn everything(&self, next: Sender<Vec<u8>>, progress: Progress<'_>) -> Result<(), VaultError> {
-        let part = |part: Range<u64>| self.objects.get_part(self.path, part, self.found);
-        let mut arriving = stream::iter(parts(self.found.bytes)).map(part).buffered(UNDER_WAY);
+    async fn everything(
+        self: &Arc<Self>,
+        next: Sender<Vec<u8>>,
+        progress: Progress<'_>,
+    ) -> Result<(), VaultError> {
+        // Each on its own: whoever takes the text may be busy for longer than a store waits for its client.
+        let part = |part: Range<u64>| tokio::spawn(self.clone().get(part));
+        let mut arriving = stream::iter(parts(self.found.bytes)).map(part).buffered(UNDER_WAY).map(arrived);
         let mut read = 0;
         while let Some(part) = arriving.try_next().await? {
             read += part.len() as u64;
@@ -85,19 +110,53 @@ impl Reading<'_> {
     }
 }
 
+/// What a task of its own brought.
+pub(super) fn arrived<A>(ended: Result<Result<A, VaultError>, JoinError>) -> Result<A, VaultError> {
+    ended.unwrap_or(Err(VaultError::AwaitStep { step: "fetch" }))
+}
+
 fn parts(bytes: u64) -> impl Iterator<Item = Range<u64>> {
     (0..bytes.div_ceil(PART)).map(move |number| number * PART..bytes.min((number + 1) * PART))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Compressed {
+    Gzip,
+    Zstd,
+    Not,
+}
+
+fn compression(begins: &[u8]) -> Compressed {
+    if begins.starts_with(b"\x1f\x8b") {
+        Compressed::Gzip
+    } else if begins.starts_with(b"\x28\xb5\x2f\xfd") {
+        Compressed::Zstd
+    } else {
+        Compressed::Not
+    }
+}
+
+/// Whether a text says at its end that it is whole, by how it begins.
+fn promises_an_end(first: &[u8]) -> bool {
+    let first = String::from_utf8_lossy(first);
+    FIRST_WORDS.iter().any(|words| first.contains(words))
+}
+
+fn is_an_end(last: &[u8]) -> bool {
+    String::from_utf8_lossy(last).contains(LAST_WORDS)
+}
+
+fn cut_off() -> String {
+    format!("its last line, `{LAST_WORDS}`, is missing, so it was cut off; make it again")
 }
 
 /// Decompresses what comes, and hands on the text. On a thread that may block.
 fn open(mut file: Chunks, next: Sender<Vec<u8>>) -> Result<(), String> {
     let begins = file.fill_buf().map_err(|error| error.to_string())?;
-    let stream: Box<dyn Read> = if begins.starts_with(b"\x1f\x8b") {
-        Box::new(MultiGzDecoder::new(file))
-    } else if begins.starts_with(b"\x28\xb5\x2f\xfd") {
-        Box::new(Decoder::with_buffer(file).map_err(|error| error.to_string())?)
-    } else {
-        Box::new(file)
+    let stream: Box<dyn Read> = match compression(begins) {
+        Compressed::Gzip => Box::new(MultiGzDecoder::new(file)),
+        Compressed::Zstd => Box::new(Decoder::with_buffer(file).map_err(|error| error.to_string())?),
+        Compressed::Not => Box::new(file),
     };
     let mut text = Watched { stream, first: Vec::new(), last: Vec::new() };
     let mut cutter = Cutter::new(next);
@@ -153,11 +212,7 @@ impl Watched {
 
     /// What is wrong with the whole, by how it ends.
     fn fault(&self) -> Option<String> {
-        let first = String::from_utf8_lossy(&self.first);
-        let promises = FIRST_WORDS.iter().any(|words| first.contains(words));
-        let is_whole = !promises || String::from_utf8_lossy(&self.last).contains(LAST_WORDS);
-        (!is_whole)
-            .then(|| format!("its last line, `{LAST_WORDS}`, is missing, so it was cut off; make it again"))
+        (promises_an_end(&self.first) && !is_an_end(&self.last)).then(cut_off)
     }
 }
 

@@ -109,7 +109,8 @@ impl Objects {
         let doing = || format!("look at {path}");
         match self.within(doing, self.store.head(path)).await? {
             Ok(found) => Ok(Some(Found { bytes: found.size, tag: found.e_tag })),
-            Err(error) if is_absent(&error) => Ok(None),
+            // This answer has no words: reading tells whether the bucket itself is missing.
+            Err(error) if is_absent(&error) => self.get(path, 0).await.map(|_| None),
             Err(error) => Err(self.explain(doing(), error)),
         }
     }
