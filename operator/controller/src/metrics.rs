@@ -2,7 +2,7 @@
 
 use crate::board::Board;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use porpoise_core::backup::{ARCHIVE_BROKEN, ARCHIVE_FAILING};
+use porpoise_core::backup::{ARCHIVE_BROKEN, ARCHIVE_FAILING, NONE_YET};
 use porpoise_core::condition::ConditionType;
 use porpoise_crds::{MySQLClusterStatus, RehearsalOutcome, RehearsalStatus};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -356,14 +356,11 @@ fn show<const COUNT: usize>(
     }
 }
 
-/// Whether the backup that ended last failed. The archive has a number of its own.
+/// Whether the backup that ended last failed. The archive has a number of its own, and that there is none is no failure.
 fn has_failed(status: &MySQLClusterStatus) -> bool {
     let ready: &'static str = ConditionType::BackupReady.into();
-    let of_archive = |reason: &str| [ARCHIVE_FAILING, ARCHIVE_BROKEN].contains(&reason);
-    status
-        .conditions
-        .iter()
-        .any(|one| one.type_ == ready && one.status == "False" && !of_archive(&one.reason))
+    let of_else = |reason: &str| [ARCHIVE_FAILING, ARCHIVE_BROKEN, NONE_YET].contains(&reason);
+    status.conditions.iter().any(|one| one.type_ == ready && one.status == "False" && !of_else(&one.reason))
 }
 
 #[cfg(test)]

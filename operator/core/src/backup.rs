@@ -302,6 +302,9 @@ pub struct Manifest {
     pub chunks: Vec<Chunk>,
 }
 
+/// Reason of `BackupReady` where there is no backup of the present line of data.
+pub const NONE_YET: &str = "NoneYet";
+
 /// What a backup holds.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase")]

@@ -2,7 +2,7 @@
 //! the status tells how they stand.
 
 use super::retention::{newest_first, retire};
-use crate::backup::SNAPSHOTS_UNSERVED;
+use crate::backup::{NONE_YET, SNAPSHOTS_UNSERVED};
 use crate::build;
 use crate::condition::{ConditionType, News, Truth};
 use crate::line;
@@ -22,8 +22,6 @@ const EARLY: SignedDuration = SignedDuration::from_hours(1);
 
 /// Reason of `BackupReady` where backups are to be snapshots and there are none.
 const SNAPSHOTS_UNAVAILABLE: &str = "SnapshotsUnavailable";
-/// And where there is none of the present line of data.
-const NONE_YET: &str = "NoneYet";
 
 /// Decides about the backups of a valid cluster.
 pub(super) fn plan(cluster: &Cluster, view: &ClusterView, plan: &mut Plan) {
