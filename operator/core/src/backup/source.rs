@@ -28,7 +28,7 @@ pub struct NamedBackup {
     /// The field.
     pub field: &'static str,
     /// The part of it that names a place.
-    place: &'static str,
+    pub place: &'static str,
     /// Those that can be begun with in this way.
     methods: &'static [BackupMethod],
     /// Which backup, and how far to go beyond it.

@@ -7,7 +7,7 @@ use crate::gtid::GtidSet;
 use crate::schedule::{Schedule, ScheduleError};
 use porpoise_crds::{
     Backup, BackupBefore, BackupVerification, DeletionPolicy, MySQLClusterSpec, PointInTime, Rehearsal,
-    Restore, Retention, VerificationMode,
+    Retention, VerificationMode,
 };
 use std::time::Duration;
 
@@ -125,7 +125,7 @@ fn stored(named: &NamedBackup, name: &str) -> Vec<Problem> {
         "name either backupRef, a MySQLBackup of this namespace, or location, where a backup is stored";
     let source = (!is_one).then(|| Problem::new(*field, "InvalidRestore", message));
     let point = restore.point_in_time.as_ref().and_then(|point| point_in_time(field, point).err());
-    source.into_iter().chain(location(field, restore, name)).chain(point).collect()
+    source.into_iter().chain(location(named, name)).chain(point).collect()
 }
 
 /// A restore that nobody could tell from the next one would be done again and again.
@@ -136,9 +136,9 @@ fn request(spec: &MySQLClusterSpec) -> Option<Problem> {
     (!is_fit).then(|| Problem::new("spec.restore.requestId", "InvalidRestore", message))
 }
 
-fn location(field: &str, restore: &Restore, name: &str) -> Vec<Problem> {
-    let Some(location) = &restore.location else { return Vec::new() };
-    let field = format!("{field}.location.target");
+fn location(named: &NamedBackup, name: &str) -> Vec<Problem> {
+    let Some(location) = &named.restore.location else { return Vec::new() };
+    let field = format!("{}.{}.target", named.field, named.place);
     let mut problems = target::problems(&field, &location.target, name);
     let unnamed = location.target.volume.as_ref().is_some_and(|volume| volume.claim_name.is_none());
     problems.extend(unnamed.then(|| {
