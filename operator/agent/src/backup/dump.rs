@@ -23,8 +23,8 @@ const BRIEF: Duration = Duration::from_mins(1);
 const PROGRAM: &str = "mysqldump";
 /// What is read of the program at a time.
 const PIECE: usize = 1 << 20;
-/// Numbers of MySQL's errors that say so: no such table, routine or trigger, a table of another form, no such event.
-const GONE: [u16; 5] = [1146, 1305, 1360, 1412, 1539];
+/// Numbers of MySQL's errors that say so: no such database, table, routine or trigger, a table of another form, no such event.
+const GONE: [u16; 6] = [1049, 1146, 1305, 1360, 1412, 1539];
 /// What a session must be for the rest of the text.
 const HEAD: &str = "SET NAMES utf8mb4;\nSET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO';\n";
 
