@@ -87,6 +87,8 @@ fn follow(
 ) -> BackupPlan {
     let title = format!("VolumeSnapshot {}", taken.name);
     let given_up = plan.status.message.strip_suffix(GIVEN_UP).map(str::to_owned);
+    // Its size is known only then. What was deleted since is not made again of newer data.
+    let was_whole = plan.status.stored_bytes.is_some();
     match &view.snapshot {
         SnapshotLook::Found(found) if found.of != view.object.metadata.uid => {
             fail(view, plan, &format!("{title} was made for something else"))
@@ -97,7 +99,7 @@ fn follow(
         }
         SnapshotLook::Found(found) if found.ready => examine(view, settings, found, plan),
         SnapshotLook::Found(found) => taking(view, taken, found, plan),
-        SnapshotLook::Absent if given_up.is_none() && view.begun_for < TAKEN_UP => {
+        SnapshotLook::Absent if given_up.is_none() && view.begun_for < TAKEN_UP && !was_whole => {
             // Whoever recorded it was stopped before it was made.
             plan.snapshot = Some(Box::new(build::volume_snapshot(&view.object, taken, class(view))));
             running(view, plan, &format!("{title} of {} is being taken", taken.claim))

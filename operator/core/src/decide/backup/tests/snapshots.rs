@@ -104,6 +104,15 @@ fn a10_an_operator_that_was_stopped_before_it_made_the_snapshot_makes_it_then() 
 }
 
 #[test]
+fn a10_a_snapshot_that_was_whole_is_never_made_again() {
+    let mut gone = BackupView { snapshot: SnapshotLook::Absent, ..begun("AfterEach", ready(), 0) };
+    gone.object.status.as_mut().unwrap().stored_bytes = Some(7);
+    let plan = decided(&gone);
+    assert_eq!((plan.snapshot, plan.status.phase), (None, Some(BackupPhase::Failed)));
+    assert!(plan.status.message.contains("is gone"), "{}", plan.status.message);
+}
+
+#[test]
 fn a10_what_is_not_taken_ends_with_a_sentence_and_is_taken_away() {
     let taken_up = SnapshotView { taken_up: true, ..ours() };
     let refused = SnapshotView { error: Some("no space left".to_owned()), ..ours() };
