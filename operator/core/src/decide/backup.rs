@@ -105,6 +105,20 @@ fn validated(object: &MySQLCluster, settings: &Settings) -> Result<Cluster, Vec<
     validate::cluster(object, &references, &Stored::default(), settings)
 }
 
+/// The same, unless the cluster itself says already that it cannot be one.
+fn usable(object: &MySQLCluster, settings: &Settings) -> Result<Cluster, String> {
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    if object.status.as_ref().and_then(|status| status.phase) == Some(porpoise_crds::Phase::Invalid) {
+        return Err(format!(
+            "MySQLCluster {name} is Invalid; its condition ConfigurationValid says what to change"
+        ));
+    }
+    validated(object, settings).map_err(|problems| {
+        let first = problems.first().map(|problem| format!("{}: {}", problem.field, problem.message));
+        format!("MySQLCluster {name} is not valid: {}", first.unwrap_or_default())
+    })
+}
+
 /// The status with this phase and sentence.
 fn standing(
     view: &BackupView,

@@ -217,7 +217,7 @@ fn obstacle(cluster: &Cluster, view: &ClusterView, restore: &RestoreStatus) -> O
         }
         Some(RestoreLook::Ready(_)) => {}
     }
-    running_backup(view)
+    running_backup(view, |_| true)
         .or_else(|| older_backup(view, restore))
         .or_else(|| unarchived(cluster, view, restore))
 }
@@ -234,9 +234,9 @@ fn unarchived(cluster: &Cluster, view: &ClusterView, restore: &RestoreStatus) ->
 }
 
 /// A Job that copies a member must not go on with one of another line: what it stores would be of two histories.
-fn running_backup(view: &ClusterView) -> Option<String> {
-    let runs = view.backups.iter().find(|(_, backup)| backup.phase == Some(BackupPhase::Running));
-    runs.map(|(name, _)| {
+fn running_backup(view: &ClusterView, counts: fn(&BackupSeen) -> bool) -> Option<String> {
+    let runs = |backup: &BackupSeen| backup.phase == Some(BackupPhase::Running) && counts(backup);
+    view.backups.iter().find(|(_, backup)| runs(backup)).map(|(name, _)| {
         format!(
             "MySQLBackup {name} is being made; it goes on after that, or when you delete that MySQLBackup"
         )
@@ -261,7 +261,9 @@ fn older_backup(view: &ClusterView, restore: &RestoreStatus) -> Option<String> {
 
 /// All members of the old line stop; then the new one is recorded, and from then on nothing of the old one counts.
 fn stop(cluster: &Cluster, view: &ClusterView, status: &MySQLClusterStatus, restore: RestoreStatus) -> Turn {
-    if let Some(message) = running(view).or_else(|| running_backup(view)) {
+    // A snapshot that began in the moment in which the members were stopped needs none of them, and what it is made of stays.
+    let copies = |backup: &BackupSeen| backup.method != BackupMethod::VolumeSnapshot;
+    if let Some(message) = running(view).or_else(|| running_backup(view, copies)) {
         return Turn::Tell(Box::new(RestoreStatus { message, ..restore }), None);
     }
     let Some(quorum) = status.quorum.clone() else { return Turn::Nothing };

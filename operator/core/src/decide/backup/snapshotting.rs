@@ -1,9 +1,9 @@
 //! A backup that is a snapshot of a member's volume: have it taken, wait for it within bounds, have it examined. The Job that
 //! examines it is made and followed like the one that stores any other backup.
 
-use super::storing::{Ready, fail, fit, is_final, is_verified_first, ready, running, succeed, wait};
+use super::storing::{Ready, fail, is_verified_first, ready, running, succeed, wait};
 use super::verifying::{busy, is_orphan};
-use super::{because, name};
+use super::{because, name, usable};
 use crate::backup::{
     BackupJob, BackupPlan, BackupView, SNAPSHOTS_UNSERVED, SnapshotLook, SnapshotView, Summary,
 };
@@ -159,8 +159,10 @@ fn examine(view: &BackupView, settings: &Settings, found: &SnapshotView, mut pla
     if !object.spec.backup.as_ref().is_none_or(|spec| is_verified_first(&view.object, spec)) {
         return succeed(view, &unseen(&plan.status), plan);
     }
-    let fit = fit(object, is_final(view), settings);
-    match (busy(view).map_or(fit, Err), examination(&plan.status)) {
+    // No member is needed to boot it: a restore in place or a change of the primary is no reason to wait, and the restore may
+    // wait for this very backup.
+    let cluster = usable(object, settings);
+    match (busy(view).map_or(cluster, Err), examination(&plan.status)) {
         (Ok(cluster), Some(work)) => boot(view, cluster, &work, plan),
         (Ok(_), None) => fail(view, plan, "its status does not say which snapshot it is"),
         (Err(missing), _) => {

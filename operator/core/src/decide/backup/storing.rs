@@ -1,6 +1,6 @@
 //! A backup that is to be made: wait for what it takes, make the Job, follow it to its end.
 
-use super::{because, donors, last_donor, name, place, snapshotting, standing, validated};
+use super::{because, donors, last_donor, name, place, snapshotting, standing, usable};
 use crate::backup::{
     BackupJob, BackupPlan, BackupView, Donor, DumpScope, JobReport, JobState, JobView, Summary, about,
     folder, is_snapshot,
@@ -109,29 +109,21 @@ fn scope(object: &MySQLBackup) -> Result<Option<DumpScope>, String> {
 }
 
 /// A cluster that a Job can be built for and that is not just changing its primary.
-pub(super) fn fit(object: &MySQLCluster, is_final: bool, settings: &Settings) -> Result<Cluster, String> {
+fn fit(object: &MySQLCluster, is_final: bool, settings: &Settings) -> Result<Cluster, String> {
     let name = object.metadata.name.as_deref().unwrap_or_default();
     if object.metadata.deletion_timestamp.is_some() && !is_final {
         return Err(format!("MySQLCluster {name} is being deleted"));
     }
-    let status = object.status.as_ref();
-    if status.and_then(|status| status.phase) == Some(Phase::Invalid) {
-        return Err(format!(
-            "MySQLCluster {name} is Invalid; its condition ConfigurationValid says what to change"
-        ));
-    }
+    let cluster = usable(object, settings)?;
     // The last backup is of the line that is kept, and that is the new one as soon as it is being opened.
     let is_opening = line::under_way(object).is_some_and(|restore| restore.phase == RestorePhase::Opening);
     if line::is_changing(object) && !(is_final && is_opening) {
         return Err(format!("MySQLCluster {name} is being restored in place; the backup begins after that"));
     }
-    if status.is_some_and(|status| status.operation.is_some()) {
+    if object.status.as_ref().is_some_and(|status| status.operation.is_some()) {
         return Err(format!("MySQLCluster {name} is changing its primary; the backup begins after that"));
     }
-    validated(object, settings).map_err(|problems| {
-        let first = problems.first().map(|problem| format!("{}: {}", problem.field, problem.message));
-        format!("MySQLCluster {name} is not valid: {}", first.unwrap_or_default())
-    })
+    Ok(cluster)
 }
 
 /// Whether its cluster is being deleted and waits for this very backup.

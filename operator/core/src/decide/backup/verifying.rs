@@ -1,7 +1,7 @@
 //! A stored backup that is to be verified: its Job is made and followed to its end. What was stored stays as it is, and only
 //! a Job that found damage makes a backup worse than it was.
 
-use super::{because, name, place, snapshotting, validated};
+use super::{because, name, place, snapshotting, usable};
 use crate::backup::{BackupJob, BackupPlan, BackupView, JobReport, JobState, JobView, Rival};
 use crate::build;
 use crate::event;
@@ -9,7 +9,7 @@ use crate::names;
 use crate::validate::{Cluster, Settings};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use porpoise_crds::{
-    BackupPhase, MySQLBackup, MySQLBackupStatus, Phase, VERIFY_DUE, VerificationPhase, VerificationStatus,
+    BackupPhase, MySQLBackup, MySQLBackupStatus, VERIFY_DUE, VerificationPhase, VerificationStatus,
 };
 use std::time::Duration;
 
@@ -81,15 +81,7 @@ fn ready(view: &BackupView, settings: &Settings) -> Result<Cluster, String> {
     let Some(object) = &view.cluster else {
         return Err(format!("MySQLCluster {named} does not exist in this namespace; make it"));
     };
-    if object.status.as_ref().and_then(|status| status.phase) == Some(Phase::Invalid) {
-        return Err(format!(
-            "MySQLCluster {named} is Invalid; its condition ConfigurationValid says what to change"
-        ));
-    }
-    let cluster = validated(object, settings).map_err(|problems| {
-        let first = problems.first().map(|problem| format!("{}: {}", problem.field, problem.message));
-        format!("MySQLCluster {named} is not valid: {}", first.unwrap_or_default())
-    })?;
+    let cluster = usable(object, settings)?;
     let needs = super::needs(&view.object, Some(object));
     let missing: Vec<String> =
         needs.iter().filter_map(|need| need.missing(view.secrets.get(&need.name))).collect();

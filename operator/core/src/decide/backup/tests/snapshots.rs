@@ -239,6 +239,29 @@ fn a10_a_snapshot_counts_as_verified_only_after_a_server_booted_from_it() {
     assert_eq!(failed.status.phase, Some(BackupPhase::Failed));
 }
 
+/// A restore in place may have begun in the same moment, and a primary may be looked for: a boot needs no member.
+#[test]
+fn a10_a30_a_snapshot_is_booted_whatever_is_done_to_the_members() {
+    let base = begun("AfterEach", ready(), 5);
+    let with = |status: Value| {
+        let mut view = base.clone();
+        let mut known = json!(view.cluster.as_ref().unwrap().status);
+        known.as_object_mut().unwrap().extend(status.as_object().unwrap().clone());
+        view.cluster.as_mut().unwrap().status = serde_json::from_value(known).unwrap();
+        decided(&view)
+    };
+    let since = "2026-11-21T03:00:00Z";
+    let restore =
+        json!({"requestId": "r", "phase": "Stopping", "line": 2, "message": "", "startedAt": since});
+    let operation = json!({"kind": "Promoting", "startedAt": "2026-11-21T03:00:00.000000Z", "message": ""});
+    for status in [json!({"restore": restore}), json!({"operation": operation})] {
+        let plan = with(status);
+        assert!(plan.job.is_some(), "{}", plan.status.message);
+    }
+    let plan = with(json!({"phase": "Invalid"}));
+    assert!(plan.job.is_none() && plan.status.message.contains("ConfigurationValid"));
+}
+
 #[test]
 fn a10_one_that_nobody_boots_is_not_called_verified_and_can_be_verified_later() {
     let plan = decided(&begun("Off", ready(), 9).by_schedule());
