@@ -13,7 +13,8 @@ use crate::view::{BackupOrigin, BackupSeen, ClusterView};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use porpoise_crds::{
-    Backup, BackupDeletionPolicy, BackupPhase, BackupsStatus, LocalReference, MySQLBackup, MySQLBackupSpec,
+    Backup, BackupDeletionPolicy, BackupMethod, BackupPhase, BackupsStatus, LocalReference, MySQLBackup,
+    MySQLBackupSpec,
 };
 use std::collections::BTreeMap;
 
@@ -99,7 +100,8 @@ fn by_schedule(
         let name = name_of_time(cluster, view, due);
         if view.backups.contains_key(&name) {
             last = due;
-        } else if !cluster.spec.hibernated && !view.backups.values().any(is_under_way) {
+        } else if !cluster.spec.hibernated && !view.backups.values().any(|backup| is_under_way(backup, spec))
+        {
             let mut wish = wish(&cluster.names, &cluster.inherited_labels, name, BackupOrigin::Schedule);
             wish.spec.method = spec.method;
             plan.backups.push(wish);
@@ -163,10 +165,17 @@ fn verify(
     status.next_verification = schedule.next(view.now).map(Time);
 }
 
-fn is_under_way(backup: &BackupSeen) -> bool {
+fn is_under_way(backup: &BackupSeen, spec: &Backup) -> bool {
     backup.origin == BackupOrigin::Schedule
+        && !is_passed_by(backup, spec)
         && !backup.phase.is_some_and(BackupPhase::is_over)
         && !backup.deleting
+}
+
+/// A snapshot of a cluster whose backups are made in another way by now. Before it is booted it is in nobody's way, and it may
+/// wait in vain.
+fn is_passed_by(backup: &BackupSeen, spec: &Backup) -> bool {
+    backup.method == BackupMethod::VolumeSnapshot && backup.method != spec.method && backup.jobs == 0
 }
 
 /// A backup that shall be made, with these labels of its cluster.
@@ -205,7 +214,7 @@ pub(super) fn wish(
 
 /// Whether the last backup of the present line of data came to a good end.
 pub(super) fn fact(cluster: &Cluster, view: &ClusterView) -> Option<News> {
-    cluster.spec.backup.as_ref()?;
+    let spec = cluster.spec.backup.as_ref()?;
     let news = |status: Truth, reason, message: String| {
         Some(News::new(ConditionType::BackupReady, status, reason, message))
     };
@@ -218,7 +227,10 @@ pub(super) fn fact(cluster: &Cluster, view: &ClusterView) -> Option<News> {
     }
     let counts =
         |backup: &BackupSeen| !backup.deleting && !backup.partial && backup.is_of_this_line(&view.object);
-    let stuck = view.backups.iter().find(|(_, one)| one.phase == Some(BackupPhase::Pending) && counts(one));
+    let waits = |backup: &BackupSeen| {
+        backup.phase == Some(BackupPhase::Pending) && counts(backup) && !is_passed_by(backup, spec)
+    };
+    let stuck = view.backups.iter().find(|(_, one)| waits(one));
     let over = |backup: &BackupSeen| backup.phase.is_some_and(BackupPhase::is_over) && counts(backup);
     match (newest_first(view, over).first(), stuck) {
         (Some((name, last)), _) if last.phase == Some(BackupPhase::Failed) => {

@@ -1,6 +1,7 @@
 //! A cluster that begins with a snapshot, and what counts of backups that are snapshots (A10, A30).
 
 use super::world::World;
+use super::{backup_news, backups};
 use crate::backup::SnapshotSource;
 use crate::fixture;
 use crate::plan::{Desired, Plan};
@@ -220,6 +221,35 @@ fn a10_where_snapshots_are_not_served_the_condition_says_what_to_do() {
             "{}",
             ready.message
         );
+    }
+}
+
+/// A method that does not work is left by choosing another one: the backup that waits in vain cannot change.
+#[test]
+fn b28_a_snapshot_that_cannot_begin_does_not_hold_a_schedule_of_another_method_up() {
+    let hourly = |method: &str| {
+        backups::view("2026-11-21T02:30:00Z", &json!({"schedule": "0 * * * *", "method": method}))
+    };
+    for (method, jobs, phase, made) in [
+        ("Physical", 0, BackupPhase::Pending, true),
+        ("Physical", 0, BackupPhase::Running, true),
+        ("Physical", 1, BackupPhase::Running, false),
+        ("VolumeSnapshot", 0, BackupPhase::Pending, false),
+        ("VolumeSnapshot", 0, BackupPhase::Running, false),
+    ] {
+        let first = hourly(method);
+        let mut due = backups::later(first.clone(), &decided(&first), "2026-11-21T03:00:01Z");
+        let late = seen(&due, BackupMethod::VolumeSnapshot, 60);
+        let late = BackupSeen { phase: Some(phase), completed: None, jobs, ..late };
+        due.backups.insert("shop-202611210200".to_owned(), late);
+        assert_eq!(
+            backups::names(&decided(&due)) == ["shop-202611210300"],
+            made,
+            "{method} {jobs} {phase:?}"
+        );
+        due.backups.insert("shop-202611210230".to_owned(), backups::good(21));
+        let waits = backup_news::ready(&decided(&due)).unwrap().1 == "Waiting";
+        assert_eq!(waits, method == "VolumeSnapshot" && phase == BackupPhase::Pending, "{method} {phase:?}");
     }
 }
 
