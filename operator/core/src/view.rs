@@ -109,6 +109,12 @@ impl BackupSeen {
     }
 }
 
+/// Since when no backup that is older than a request runs or ran: from the request on, or from the end of the last of them.
+pub fn undisturbed_since(request: Timestamp, backups: &BTreeMap<String, BackupSeen>) -> Timestamp {
+    let older = backups.values().filter(|backup| backup.created.is_some_and(|created| created <= request));
+    older.filter_map(|backup| backup.completed).fold(request, Timestamp::max)
+}
+
 /// Why a backup was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum BackupOrigin {
@@ -158,8 +164,13 @@ impl Ages {
     }
 
     /// The moments that decisions count from: an operation, a change of the primary, a request, a lost primary, a deletion, a
-    /// rehearsal that began or ended, a restore in place, and when each Pod became ready or ceased to be.
-    pub fn moments<'a>(object: &MySQLCluster, pods: impl Iterator<Item = &'a PodView>) -> Vec<Timestamp> {
+    /// rehearsal that began or ended, a restore in place and since when nothing runs that keeps it, and when each Pod became
+    /// ready or ceased to be.
+    pub fn moments<'a>(
+        object: &MySQLCluster,
+        pods: impl Iterator<Item = &'a PodView>,
+        backups: &BTreeMap<String, BackupSeen>,
+    ) -> Vec<Timestamp> {
         let status = object.status.as_ref();
         let operation = status.and_then(|status| status.operation.as_ref()).map(|one| one.started_at.0);
         let request = status.and_then(|status| status.switchover.as_ref()).map(|one| one.seen_at.0);
@@ -172,8 +183,10 @@ impl Ages {
         let readiness = pods.filter_map(|pod| pod.ready_changed);
         let rehearsal = status.and_then(|status| status.rehearsal.as_ref());
         let rehearsal = rehearsal.map(|one| one.ended_at.as_ref().unwrap_or(&one.started_at).0);
-        let restore = status.and_then(|status| status.restore.as_ref()).map(|one| one.started_at.0);
-        [operation, request, writable, deletion, rehearsal, restore]
+        let restore = status.and_then(|status| status.restore.as_ref());
+        let undisturbed = restore.map(|one| undisturbed_since(one.started_at.0, backups));
+        let restore = restore.map(|one| one.started_at.0);
+        [operation, request, writable, deletion, rehearsal, restore, undisturbed]
             .into_iter()
             .flatten()
             .chain(changes)
@@ -186,10 +199,11 @@ impl Ages {
     pub fn by_steady_clock<'a>(
         object: &MySQLCluster,
         pods: impl Iterator<Item = &'a PodView>,
+        backups: &BTreeMap<String, BackupSeen>,
         now: Timestamp,
     ) -> Self {
         let age = |then: Timestamp| Duration::try_from(now.duration_since(then)).unwrap_or_default();
-        Self::moments(object, pods).into_iter().map(|moment| (moment, age(moment))).collect()
+        Self::moments(object, pods, backups).into_iter().map(|moment| (moment, age(moment))).collect()
     }
 }
 

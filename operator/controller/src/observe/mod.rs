@@ -112,7 +112,9 @@ async fn view(context: &Context, mut object: MySQLCluster) -> ClusterView {
         troubles::look(context, &object, &pods),
         troubles::namespace_terminating(context, &object, &pods),
     );
-    let moments = Ages::moments(&object, pods.values().map(|pod| &pod.view));
+    let backups = context.caches.backups.all(&key);
+    let backups = backups.iter().map(|(name, backup)| (name.clone(), (**backup).clone())).collect();
+    let moments = Ages::moments(&object, pods.values().map(|pod| &pod.view), &backups);
     let ages = context.memories.of(&object.uid().unwrap_or_default(), |memory| memory.ages(&moments));
     ClusterView {
         now: Timestamp::now(),
@@ -125,13 +127,7 @@ async fn view(context: &Context, mut object: MySQLCluster) -> ClusterView {
         line,
         claims,
         other_claims,
-        backups: context
-            .caches
-            .backups
-            .all(&key)
-            .iter()
-            .map(|(name, backup)| (name.clone(), (**backup).clone()))
-            .collect(),
+        backups,
         members,
         references,
         troubles,

@@ -9,7 +9,7 @@ use crate::line::{self, FIRST, Line};
 use crate::plan::{Plan, Record};
 use crate::protocol::Role;
 use crate::validate::Cluster;
-use crate::view::{BackupSeen, ClusterView, RestoreLook};
+use crate::view::{BackupSeen, ClusterView, RestoreLook, undisturbed_since};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use porpoise_crds::{
     BackupMethod, BackupPhase, FormerLine, InPlaceRestore, MySQLClusterStatus, Phase, RestorePhase,
@@ -245,7 +245,9 @@ fn running_backup(view: &ClusterView, counts: fn(&BackupSeen) -> bool) -> Option
 
 /// A backup that was asked for before the request is made before it, too: perhaps it is to keep what is restored away from.
 fn older_backup(view: &ClusterView, restore: &RestoreStatus) -> Option<String> {
-    let is_patient = view.ages.of(restore.started_at.0) < LONGEST_PENDING_SNAPSHOT;
+    // While another one runs it cannot begin, however well it would.
+    let since = undisturbed_since(restore.started_at.0, &view.backups);
+    let is_patient = view.ages.of(since) < LONGEST_PENDING_SNAPSHOT;
     let waits = |backup: &BackupSeen| {
         matches!(backup.phase, None | Some(BackupPhase::Pending))
             && (is_patient || backup.method != BackupMethod::VolumeSnapshot)

@@ -190,7 +190,7 @@ impl World {
         ClusterView {
             now,
             // Off by the skew as well: harder than it can be, since no process counts from another's clock.
-            ages: Ages::by_steady_clock(&object, pods.values(), now),
+            ages: Ages::by_steady_clock(&object, pods.values(), &BTreeMap::new(), now),
             operator: process.name(),
             object,
             namespace_terminating: false,

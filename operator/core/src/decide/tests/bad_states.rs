@@ -27,8 +27,8 @@ fn silent_since(age: Duration) -> (World, ClusterView) {
     let mut view = world.view();
     let silent = crate::view::Look::Silent { reason: "time-out".to_owned(), lasting: age };
     view.members.insert(chosen, silent);
-    view.ages =
-        Ages::moments(&view.object, view.pods.values()).into_iter().map(|moment| (moment, age)).collect();
+    let moments = Ages::moments(&view.object, view.pods.values(), &view.backups);
+    view.ages = moments.into_iter().map(|moment| (moment, age)).collect();
     (world, view)
 }
 

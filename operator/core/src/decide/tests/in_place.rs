@@ -326,7 +326,7 @@ fn a30_a_restore_to_a_point_waits_a_little_for_the_archive() {
     assert!(world.last.look_again <= Duration::from_secs(3), "nothing tells of it");
     let mut late = world.view();
     late.now += jiff::SignedDuration::from_secs(31);
-    late.ages = Ages::by_steady_clock(&late.object, late.pods.values(), late.now);
+    late.ages = Ages::by_steady_clock(&late.object, late.pods.values(), &late.backups, late.now);
     assert_eq!(planned(&late).status.restore.unwrap().phase, RestorePhase::Stopping);
     reached(&mut world, "2026-11-21T11:00:00Z");
     world.pass();

@@ -177,8 +177,63 @@ fn a30_a_snapshot_that_cannot_begin_does_not_hold_a_restore_up_for_ever() {
         assert!(held.record.is_none(), "it was asked for before");
         view.object.status = Some(held.status);
         view.now += jiff::SignedDuration::from_mins(5);
-        view.ages = Ages::by_steady_clock(&view.object, view.pods.values(), view.now);
+        view.ages = Ages::by_steady_clock(&view.object, view.pods.values(), &view.backups, view.now);
         assert_eq!(planned(&view).record.is_some(), begins, "{method:?}");
+    }
+}
+
+/// It could not begin before: how long the other one takes says nothing of it.
+#[test]
+fn a30_a_snapshot_that_waited_for_another_backup_gets_its_time_after_that() {
+    let world = asked();
+    let seen = |seconds_before, method, phase| BackupSeen {
+        created: Some(world.now - jiff::SignedDuration::from_secs(seconds_before)),
+        method,
+        phase: Some(phase),
+        ..BackupSeen::default()
+    };
+    let later = |view: &ClusterView, minutes| {
+        let mut view = view.clone();
+        view.object.status = Some(planned(&view).status);
+        view.now += jiff::SignedDuration::from_mins(minutes);
+        view.ages = Ages::by_steady_clock(&view.object, view.pods.values(), &view.backups, view.now);
+        view
+    };
+    let mut view = world.view();
+    let waiting = seen(5, BackupMethod::VolumeSnapshot, BackupPhase::Pending);
+    view.backups.insert("shop-before".to_owned(), waiting);
+    view.backups.insert("shop-first".to_owned(), seen(900, BackupMethod::Physical, BackupPhase::Running));
+    let mut view = later(&view, 30);
+    let first = view.backups.get_mut("shop-first").unwrap();
+    (first.phase, first.completed) = (Some(BackupPhase::Succeeded), Some(view.now));
+    let view = later(&view, 0);
+    let plan = planned(&view);
+    let message = plan.status.restore.unwrap().message;
+    assert!(plan.record.is_none() && message.contains("MySQLBackup shop-before is older"), "{message}");
+    assert!(planned(&later(&view, 4)).record.is_none());
+    assert!(planned(&later(&view, 5)).record.is_some(), "it had its time");
+    // What is younger than the request does not prolong it, or there would be no end.
+    let mut many = view.clone();
+    let end = Some(view.now + jiff::SignedDuration::from_mins(5));
+    let young = BackupSeen { completed: end, ..seen(-60, BackupMethod::Physical, BackupPhase::Failed) };
+    many.backups.insert("shop-young".to_owned(), young);
+    assert!(planned(&later(&many, 5)).record.is_some());
+}
+
+/// It began in the moment in which the restore did. No member is needed for it, and what it is made of stays.
+#[test]
+fn a30_members_that_are_stopped_wait_for_no_snapshot() {
+    let mut world = asked();
+    until(&mut world, RestorePhase::Stopping);
+    while !world.view().pods.is_empty() || planned(&world.view()).record.is_none() {
+        world.pass();
+    }
+    assert_eq!(restore(&world).phase, RestorePhase::Stopping);
+    for (method, goes_on) in [(BackupMethod::VolumeSnapshot, true), (BackupMethod::Physical, false)] {
+        let mut view = world.view();
+        let runs = BackupSeen { method, phase: Some(BackupPhase::Running), ..BackupSeen::default() };
+        view.backups.insert("shop-before".to_owned(), runs);
+        assert_eq!(planned(&view).record.is_some(), goes_on, "{method:?}");
     }
 }
 

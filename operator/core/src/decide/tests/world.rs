@@ -214,7 +214,7 @@ impl World {
         let line = self.line();
         ClusterView {
             now: self.now,
-            ages: Ages::by_steady_clock(&self.object, pods.values(), self.now),
+            ages: Ages::by_steady_clock(&self.object, pods.values(), &BTreeMap::new(), self.now),
             operator: "operator-a".to_owned(),
             object: self.object.clone(),
             namespace_terminating: false,
