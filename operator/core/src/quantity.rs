@@ -82,6 +82,12 @@ impl Amount {
     }
 }
 
+/// As a storage driver may round a size up, in bytes: to whole gibibytes.
+pub fn whole_gibibytes(bytes: u64) -> u64 {
+    const GIBIBYTE: u64 = 1 << 30;
+    bytes.div_ceil(GIBIBYTE).saturating_mul(GIBIBYTE)
+}
+
 impl PartialEq for Amount {
     fn eq(&self, other: &Self) -> bool {
         self.nano == other.nano

@@ -161,8 +161,10 @@ pub struct Warning {
 /// What exists already and limits what the spec may ask for.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Stored {
-    /// Size of the smallest volume claim in bytes; absent: there is none.
+    /// Size of the smallest volume claim in bytes, of those that were made as the spec says; absent: there is none.
     pub size_bytes: Option<u64>,
+    /// The same of those that were made from a snapshot: as large as that, which the driver may have rounded up.
+    pub restored_bytes: Option<u64>,
     /// `StorageClass` of the volume claims; absent: there is none, or it has none.
     pub storage_class: Option<String>,
     /// Release series that the data was last used with.
@@ -183,8 +185,13 @@ impl Stored {
     fn new(object: &MySQLCluster, claims: &BTreeMap<String, ClaimView>) -> Self {
         let status = object.status.as_ref();
         let current = status.and_then(|status| status.version.as_ref()?.current.as_deref());
+        let smallest = |is_restored: bool| {
+            let of = claims.values().filter(|claim| claim.restored_by.is_some() == is_restored);
+            of.map(|claim| claim.size_bytes).min()
+        };
         Self {
-            size_bytes: claims.values().map(|claim| claim.size_bytes).min(),
+            size_bytes: smallest(false),
+            restored_bytes: smallest(true),
             storage_class: claims.values().find_map(|claim| claim.storage_class.clone()),
             series: current.and_then(release::series_of),
             line: None,

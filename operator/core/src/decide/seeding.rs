@@ -8,6 +8,7 @@ use crate::build;
 use crate::line;
 use crate::plan::Plan;
 use crate::protocol::{Action, MemberState, ServerPhase};
+use crate::quantity::{Amount, whole_gibibytes};
 use crate::validate::Cluster;
 use crate::view::{ClusterView, RestoreLook};
 
@@ -20,11 +21,11 @@ pub(super) fn holds_members(cluster: &Cluster, view: &ClusterView, plan: &mut Pl
         return false;
     }
     match &view.references.restore {
-        // Once it is gone, whoever is first makes the next one.
-        Some(RestoreLook::Snapshot(_)) if claim.is_some() => true,
         Some(RestoreLook::Snapshot(source)) => {
-            let request = beginning::wanted(cluster).unwrap_or_default();
-            plan.restored_claim = Some(build::restored_claim(cluster, source, &request));
+            if obstacle(cluster, view, source).is_none() {
+                let request = beginning::wanted(cluster).unwrap_or_default();
+                plan.restored_claim = Some(build::restored_claim(cluster, source, &request));
+            }
             true
         }
         Some(RestoreLook::Awaited(_)) => true,
@@ -32,17 +33,34 @@ pub(super) fn holds_members(cluster: &Cluster, view: &ClusterView, plan: &mut Pl
     }
 }
 
+/// Why the first volume cannot be made yet.
+fn obstacle(cluster: &Cluster, view: &ClusterView, source: &SnapshotSource) -> Option<String> {
+    let name = cluster.names.instance(0);
+    // Once it is gone, whoever is first makes the next one.
+    if view.claims.contains_key(&name) {
+        let claim = line::claim(view.line, &name);
+        return Some(format!(
+            "the volume claim {claim} is being deleted; the first volume is made after that"
+        ));
+    }
+    // The others copy what it holds to volumes of the size that the spec says.
+    let SnapshotSource { snapshot, bytes, .. } = source;
+    (*bytes > whole_gibibytes(cluster.storage_bytes)).then(|| {
+        let least = Amount::from_bytes(*bytes);
+        format!(
+            "spec.storage.size: VolumeSnapshot {snapshot} makes volumes of {least}, and every member's must hold what it holds; \
+             ask for at least {least}"
+        )
+    })
+}
+
 /// What the first member's volume waits for.
 pub(super) fn awaited(cluster: &Cluster, view: &ClusterView) -> Option<String> {
-    let name = cluster.names.instance(0);
     match &view.references.restore {
         Some(RestoreLook::Awaited(what)) => Some(what.clone()),
-        Some(RestoreLook::Snapshot(_)) if view.claims.get(&name).is_some_and(|claim| claim.terminating) => {
-            let claim = line::claim(view.line, &name);
-            Some(format!("the volume claim {claim} is being deleted; the first volume is made after that"))
-        }
         Some(RestoreLook::Snapshot(source)) => {
-            Some(format!("the first volume is made from VolumeSnapshot {}", source.snapshot))
+            let begins = || format!("the first volume is made from VolumeSnapshot {}", source.snapshot);
+            Some(obstacle(cluster, view, source).unwrap_or_else(begins))
         }
         Some(RestoreLook::Ready(_) | RestoreLook::Missing(_)) | None => None,
     }

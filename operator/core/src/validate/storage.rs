@@ -1,7 +1,7 @@
 //! The volumes.
 
 use super::{Problem, Stored};
-use crate::quantity::Amount;
+use crate::quantity::{Amount, whole_gibibytes};
 use crate::view::References;
 use porpoise_crds::Storage;
 
@@ -25,7 +25,9 @@ fn size(storage: &Storage, stored: &Stored) -> Option<Problem> {
         let message = format!("{text} is {units} bytes; ask for at least 1Gi, with its unit, such as 20Gi");
         return refuse("StorageTooSmall", message);
     }
-    let now = stored.size_bytes.filter(|now| amount.units() < *now)?;
+    let plain = stored.size_bytes.filter(|now| amount.units() < *now);
+    let restored = stored.restored_bytes.filter(|now| whole_gibibytes(amount.units()) < *now);
+    let now = plain.max(restored)?;
     let now = Amount::from_bytes(now);
     refuse(
         "StorageShrinks",

@@ -6,6 +6,7 @@ use crate::backup::SnapshotSource;
 use crate::fixture;
 use crate::plan::{Desired, Plan};
 use crate::protocol::{Action, ServerPhase};
+use crate::quantity::Amount;
 use crate::view::{BackupOrigin, BackupSeen, ClaimView, ClusterView, RestoreLook};
 use porpoise_crds::{BackupMethod, BackupPhase, Phase, Quorum, QuorumMember};
 use serde_json::json;
@@ -149,6 +150,32 @@ fn a30_members_wait_for_a_claim_that_is_being_deleted_to_be_gone() {
     );
     view.claims.clear();
     assert!(decided(&view).restored_claim.is_some());
+}
+
+/// The first member could hold the data and the others could not.
+#[test]
+fn a30_a_snapshot_that_is_larger_than_the_members_volumes_is_not_begun_with() {
+    let (_, mut view) = blank();
+    let large = |bytes| Some(RestoreLook::Snapshot(Box::new(SnapshotSource { bytes, ..source() })));
+    view.references.restore = large(40 << 30);
+    let plan = decided(&view);
+    assert!(!makes_members(&plan) && plan.restored_claim.is_none());
+    assert!(plan.reason.contains("spec.storage.size: VolumeSnapshot shop-monday"), "{}", plan.reason);
+    assert!(plan.reason.contains("ask for at least 40Gi"), "{}", plan.reason);
+    // The very same spec as that of the source, by a driver that makes volumes of whole gibibytes.
+    for (size, bytes) in [("40Gi", 40 << 30), ("40G", 38 << 30)] {
+        view.object.spec.storage.size.0 = size.to_owned();
+        view.references.restore = large(bytes);
+        let claim = decided(&view).restored_claim.unwrap_or_else(|| panic!("{size}")).spec.unwrap();
+        let asked = Amount::parse(&claim.resources.unwrap().requests.unwrap()["storage"].0).unwrap();
+        assert_eq!(asked.units(), bytes, "{size}");
+        let mut made = view.clone();
+        let restored_by = Some("restore-c1a5ter".to_owned());
+        let claim = ClaimView { restored_by, size_bytes: bytes, ..ClaimView::default() };
+        made.claims.insert("shop-0".to_owned(), claim);
+        let plan = decided(&made);
+        assert!(makes_members(&plan), "{size}: {}", plan.reason);
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::*;
 fn what_is_stored_limits_the_spec() {
     let stored = Stored {
         size_bytes: Some(30 << 30),
+        restored_bytes: None,
         storage_class: Some("fast".to_owned()),
         series: Some((9, 7)),
         line: None,
@@ -28,6 +29,18 @@ fn what_is_stored_limits_the_spec() {
     }
 }
 
+/// A driver that makes volumes of whole gibibytes makes snapshots of such sizes, too.
+#[test]
+fn a30_a_volume_that_a_driver_rounded_up_fits_the_spec_that_asked_for_less() {
+    let stored = Stored { restored_bytes: Some(10 << 30), ..Stored::default() };
+    for (size, fits) in [("10G", true), ("9500Mi", true), ("10Gi", true), ("9Gi", false)] {
+        let found = check(&object(&json!({"storage": {"size": size}})), &References::default(), &stored);
+        assert_eq!(found.is_ok(), fits, "{size}");
+        let refusal = ("spec.storage.size", "StorageShrinks", "ask for at least 10Gi");
+        found.err().iter().for_each(|found| assert_refused(found, refusal, size));
+    }
+}
+
 #[test]
 fn an_upgrade_is_allowed() {
     let stored = Stored { series: Some((8, 4)), ..Stored::default() };
@@ -43,10 +56,15 @@ fn stored_facts_come_from_status_and_claims() {
         storage_class: Some(class.to_owned()),
         ..ClaimView::default()
     };
-    let claims =
-        BTreeMap::from([("shop-0".to_owned(), claim(30, "fast")), ("shop-1".to_owned(), claim(20, "fast"))]);
+    let restored = ClaimView { restored_by: Some("restore-c1a5ter".to_owned()), ..claim(10, "fast") };
+    let claims = BTreeMap::from([
+        ("shop-0".to_owned(), restored),
+        ("shop-1".to_owned(), claim(30, "fast")),
+        ("shop-2".to_owned(), claim(20, "fast")),
+    ]);
     let want = Stored {
         size_bytes: Some(20),
+        restored_bytes: Some(10),
         storage_class: Some("fast".to_owned()),
         series: Some((8, 4)),
         line: None,
