@@ -72,6 +72,8 @@ pub const COPIES_LABEL: &str = "mysql.porpoise.dev/copies";
 pub const RETAINED_BY: &str = "mysql.porpoise.dev/retained-by";
 /// Annotation on a claim that was made from a snapshot for a new cluster: the wish that it was made for.
 pub const RESTORED_BY: &str = "mysql.porpoise.dev/restored-by";
+/// Annotation beside it: UID of the cluster whose data the snapshot holds.
+pub const RESTORED_FROM: &str = "mysql.porpoise.dev/restored-from";
 
 /// Label with the name of the `MySQLBackup`, on its Jobs and their Pods.
 pub const BACKUP_LABEL: &str = "mysql.porpoise.dev/backup";

@@ -301,6 +301,8 @@ pub struct ClaimView {
     pub retained_by: Option<String>,
     /// The wish that it was made from a snapshot for (annotation `mysql.porpoise.dev/restored-by`).
     pub restored_by: Option<String>,
+    /// UID of the cluster whose data that snapshot holds (annotation `mysql.porpoise.dev/restored-from`).
+    pub restored_from: Option<String>,
     /// Requested size in bytes.
     pub size_bytes: u64,
     /// `StorageClass` in use.

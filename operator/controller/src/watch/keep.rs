@@ -6,7 +6,9 @@ use crate::facts::{ClaimFacts, Existing, Marks, PodFacts, cluster_of, ordinal_in
 use kube::ResourceExt;
 use kube::core::{DynamicObject, ObjectMeta};
 use porpoise_core::line::{self, Line};
-use porpoise_core::names::{BACKUP_LABEL, CONTAINER, READS_LABEL, RESTORED_BY, RETAINED_BY, ROLE_LABEL};
+use porpoise_core::names::{
+    BACKUP_LABEL, CONTAINER, READS_LABEL, RESTORED_BY, RESTORED_FROM, RETAINED_BY, ROLE_LABEL,
+};
 use porpoise_core::quantity::Amount;
 use porpoise_core::view::{ClaimView, PodView, TroubleKind};
 
@@ -41,6 +43,7 @@ pub(super) fn claim(claim: SlimClaim) -> Option<Kept<ClaimFacts>> {
         terminating: claim.metadata.deletion_timestamp.is_some(),
         retained_by: claim.annotations().get(RETAINED_BY).cloned(),
         restored_by: claim.annotations().get(RESTORED_BY).cloned(),
+        restored_from: claim.annotations().get(RESTORED_FROM).cloned(),
         size_bytes: requested.and_then(|text| Amount::parse(&text.0).ok()).map_or(0, |size| size.units()),
         storage_class: claim.spec.storage_class_name,
     };
@@ -238,7 +241,10 @@ mod tests {
                 "apiVersion": "v1", "kind": "PersistentVolumeClaim",
                 "metadata": {
                     "name": name, "namespace": "prod", "uid": "v", "labels": { "app.kubernetes.io/instance": "shop" },
-                    "annotations": { "mysql.porpoise.dev/retained-by": "former" },
+                    "annotations": {
+                        "mysql.porpoise.dev/retained-by": "former",
+                        "mysql.porpoise.dev/restored-by": "restore-u1d", "mysql.porpoise.dev/restored-from": "0ther",
+                    },
                 },
                 "spec": { "storageClassName": "fast", "resources": { "requests": { "storage": "20Gi" } } },
                 "status": { "phase": "Bound" },
@@ -251,7 +257,8 @@ mod tests {
             bound: true,
             terminating: false,
             retained_by: Some("former".to_owned()),
-            restored_by: None,
+            restored_by: Some("restore-u1d".to_owned()),
+            restored_from: Some("0ther".to_owned()),
             size_bytes: 20 << 30,
             storage_class: Some("fast".to_owned()),
         };

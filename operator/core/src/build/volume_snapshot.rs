@@ -8,7 +8,7 @@ use crate::backup::{
     VolumeSnapshotSource, VolumeSnapshotSpec,
 };
 use crate::line;
-use crate::names::{BACKUP_LABEL, RESTORED_BY};
+use crate::names::{BACKUP_LABEL, RESTORED_BY, RESTORED_FROM};
 use crate::validate::Cluster;
 use k8s_openapi::api::core::v1::{
     PersistentVolumeClaim, PersistentVolumeClaimSpec, TypedLocalObjectReference, VolumeResourceRequirements,
@@ -47,14 +47,17 @@ pub fn volume_snapshot(
 }
 
 /// The first member's volume claim, made before its `StatefulSet` would make a blank one. `request` is the wish that it is
-/// made for.
+/// made for. Whose data it must hold is on it too: the snapshot may be gone or another one when that is compared.
 pub fn restored_claim(cluster: &Cluster, source: &SnapshotSource, request: &str) -> PersistentVolumeClaim {
     PersistentVolumeClaim {
         metadata: ObjectMeta {
             name: Some(line::claim(cluster.line, &cluster.names.instance(0))),
             namespace: Some(cluster.names.namespace().to_owned()),
             labels: Some(constant_labels(cluster)),
-            annotations: Some(BTreeMap::from([(RESTORED_BY.to_owned(), request.to_owned())])),
+            annotations: Some(BTreeMap::from([
+                (RESTORED_BY.to_owned(), request.to_owned()),
+                (RESTORED_FROM.to_owned(), source.cluster.clone()),
+            ])),
             ..ObjectMeta::default()
         },
         spec: Some(from_snapshot(cluster, &source.snapshot, source.bytes)),

@@ -89,14 +89,15 @@ pub(super) fn is_from_snapshot(view: &ClusterView) -> bool {
     matches!(view.references.restore, Some(RestoreLook::Snapshot(_) | RestoreLook::Awaited(_)))
 }
 
-/// Why the volume is not what the backup holds: the storage made it of something else.
+/// Why the volume is not what the backup holds: the storage made it of something else. Its claim says whose data it must hold,
+/// so it is compared whatever became of the backup and its snapshot since.
 fn mismatch(view: &ClusterView, instance: &str, former: &str) -> Option<String> {
-    let Some(RestoreLook::Snapshot(source)) = &view.references.restore else { return None };
-    let SnapshotSource { snapshot, cluster, bytes: _ } = source.as_ref();
-    (cluster != former).then(|| {
+    let wanted = view.claims.get(instance).and_then(|claim| claim.restored_from.as_deref());
+    (wanted != Some(former)).then(|| {
         format!(
-            "the volume of {instance} was made from VolumeSnapshot {snapshot}, which is to be of cluster {cluster}, and holds the \
-             data of cluster {former}: delete the MySQLCluster with its volume claims, and name another backup"
+            "the volume of {instance} was made from a snapshot that is to be of cluster {}, and holds the data of cluster \
+             {former}: delete the MySQLCluster with its volume claims, and name another backup",
+            wanted.unwrap_or("(unknown)")
         )
     })
 }
