@@ -43,6 +43,15 @@ fn obstacle(cluster: &Cluster, view: &ClusterView, source: &SnapshotSource) -> O
             "the volume claim {claim} is being deleted; the first volume is made after that"
         ));
     }
+    if !view.claims.is_empty() {
+        let claims: Vec<String> =
+            view.claims.keys().map(|instance| line::claim(view.line, instance)).collect();
+        return Some(format!(
+            "an earlier cluster left the volume claims {}: delete them to begin with the snapshot, or remove spec.bootstrap to \
+             go on with that data",
+            claims.join(", ")
+        ));
+    }
     // The others copy what it holds to volumes of the size that the spec says.
     let SnapshotSource { snapshot, bytes, .. } = source;
     (*bytes > whole_gibibytes(cluster.storage_bytes)).then(|| {

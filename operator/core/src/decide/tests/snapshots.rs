@@ -169,6 +169,25 @@ fn a30_members_wait_for_a_claim_that_is_being_deleted_to_be_gone() {
     assert!(decided(&view).restored_claim.is_some());
 }
 
+/// Whoever then removes `spec.bootstrap` goes on with that data: nothing of the snapshot is in its way.
+#[test]
+fn a30_no_volume_is_made_beside_those_that_an_earlier_cluster_left() {
+    let (_, mut view) = blank();
+    for name in ["shop-1", "shop-2"] {
+        view.claims.insert(name.to_owned(), ClaimView::default());
+    }
+    let plan = decided(&view);
+    assert!(!makes_members(&plan) && plan.restored_claim.is_none());
+    assert!(
+        plan.reason.contains("left the volume claims data-shop-1, data-shop-2: delete them"),
+        "{}",
+        plan.reason
+    );
+    (view.object.spec.bootstrap, view.references.restore) = (None, None);
+    let plan = decided(&view);
+    assert!(makes_members(&plan) && plan.restored_claim.is_none());
+}
+
 /// The first member could hold the data and the others could not.
 #[test]
 fn a30_a_snapshot_that_is_larger_than_the_members_volumes_is_not_begun_with() {
