@@ -73,12 +73,16 @@ fn sentences(alarms: &[Alarm]) -> String {
     all.join("; ")
 }
 
+fn is_founded(view: &ClusterView) -> bool {
+    view.object.status.as_ref().is_some_and(|status| status.quorum.is_some())
+}
+
 /// Why a member cannot use its volume.
 fn volume(view: &ClusterView, name: &str, state: &MemberState) -> Option<Alarm> {
     let claim = line::claim(view.line, name);
     match &state.server {
-        // Made for this cluster from a snapshot: it is being taken over.
-        ServerPhase::ForeignVolume { .. } if seeding::mark(view, name).is_some() => None,
+        // Made for this cluster from a snapshot: it is being taken over. After that, nobody would any more.
+        ServerPhase::ForeignVolume { .. } if !is_founded(view) && seeding::mark(view, name).is_some() => None,
         ServerPhase::ForeignVolume { cluster, owner } => Some(Alarm::new(
             "ForeignVolume",
             format!(

@@ -104,6 +104,20 @@ fn a30_the_first_member_takes_the_volume_over_and_the_others_copy_it() {
 }
 
 #[test]
+fn a30_a_volume_that_is_to_be_taken_over_is_an_alarm_only_when_nobody_will() {
+    let mut world = seeded("restore-c1a5ter");
+    let foreign = world.members["shop-0"].state.server.clone();
+    let reason = |world: &World| {
+        let conditions = decided(&world.view()).status.conditions;
+        conditions.into_iter().find(|one| one.type_ == "StorageReady").unwrap().reason
+    };
+    assert_ne!(reason(&world), "ForeignVolume");
+    world.until(Phase::Healthy);
+    world.members.get_mut("shop-0").unwrap().state.server = foreign;
+    assert_eq!(reason(&world), "ForeignVolume");
+}
+
+#[test]
 fn a30_a_volume_of_somebody_else_is_not_taken_over() {
     for request in ["restore-another", ""] {
         let mut world = seeded(request);
