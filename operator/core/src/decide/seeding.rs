@@ -36,12 +36,12 @@ pub(super) fn holds_members(cluster: &Cluster, view: &ClusterView, plan: &mut Pl
 /// Why the first volume cannot be made yet.
 fn obstacle(cluster: &Cluster, view: &ClusterView, source: &SnapshotSource) -> Option<String> {
     let name = cluster.names.instance(0);
-    // Once it is gone, whoever is first makes the next one.
-    if view.claims.contains_key(&name) {
+    if let Some(first) = view.claims.get(&name) {
         let claim = line::claim(view.line, &name);
-        return Some(format!(
-            "the volume claim {claim} is being deleted; the first volume is made after that"
-        ));
+        // Once it is gone, whoever is first makes the next one.
+        let going =
+            || format!("the volume claim {claim} is being deleted; the first volume is made after that");
+        return first.terminating.then(going);
     }
     if !view.claims.is_empty() {
         let claims: Vec<String> =

@@ -225,6 +225,7 @@ fn a30_a_snapshot_that_is_larger_than_the_members_volumes_is_not_begun_with() {
         made.claims.insert("shop-0".to_owned(), claim);
         let plan = decided(&made);
         assert!(makes_members(&plan), "{size}: {}", plan.reason);
+        assert_eq!(plan.reason, "the first volume is made from VolumeSnapshot shop-monday", "{size}");
     }
 }
 
