@@ -21,7 +21,7 @@ test-pure:
 test-server:
 	PORPOISE_MYSQL_ROOT="$$($(RIG) mysql-root)" PORPOISE_STORE="$$($(RIG) store-program)" \
 	PORPOISE_AZURE="$$($(RIG) azure-program)" PORPOISE_GCS="$$($(RIG) gcs-program)" \
-	cargo test -p porpoise-agent
+	RUST_TEST_THREADS=3 cargo test -p porpoise-agent
 
 ## The product as people run it, on the rig or (CLUSTER=current) on the cluster of KUBECONFIG.
 test-cluster:
